@@ -1,0 +1,130 @@
+//! What a program can learn about the scheduler at run time.
+//!
+//! The figures themselves are gathered by the scheduler (`sched::observe`) into the plain structures
+//! of `prim::counters`; this module hands them to the user and prints them as a table.
+
+pub use crate::prim::counters::{
+    Counts, GoroutineMetrics, Metrics, ProcMetrics, StackMetrics, ThreadMetrics,
+};
+
+use std::fmt;
+
+/// A snapshot of the scheduler: what each P has done, and how many goroutines, threads and stacks
+/// there are in which state.
+///
+/// It starts the runtime if need be. It looks at every goroutine's status, which takes about a
+/// millisecond for a million goroutines; call it once a second, not once a request.
+///
+/// Does not block, and may be called from goroutines and plain threads alike.
+///
+/// # Counterpart
+///
+/// Go's `runtime/metrics`; std has none.
+///
+/// # Examples
+///
+/// ```
+/// corio::go!(|| ()).join().unwrap();
+///
+/// let metrics = corio::metrics();
+/// assert!(metrics.totals().spawned >= 1);
+/// println!("{metrics}");
+/// ```
+pub fn metrics() -> Metrics {
+    crate::sched::observe()
+}
+
+/// A table for people: one line per P, then a line for each of the rest.
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (g, m, s) = (&self.goroutines, &self.threads, &self.stacks);
+        let totals = self.totals();
+        writeln!(
+            f,
+            "up {:.1} s; {} Ps, {} idle; {} in the global queue",
+            self.uptime.as_secs_f64(),
+            self.procs.len(),
+            self.idle_procs,
+            self.global_queue,
+        )?;
+        writeln!(
+            f,
+            "goroutines: {} live ({} runnable, {} running, {} waiting), {} spawned, {} finished",
+            g.live(),
+            g.runnable,
+            g.running,
+            g.waiting,
+            totals.spawned,
+            totals.finished,
+        )?;
+        writeln!(
+            f,
+            "threads:    {} ({} idle, {} spinning, {} blocked, {} burning)",
+            m.total, m.idle, m.spinning, m.blocked, m.burning,
+        )?;
+        writeln!(
+            f,
+            "stacks:     {} in use, {} pooled, {} mapped, {} trimmed",
+            s.in_use, s.pooled, s.mapped, s.trimmed,
+        )?;
+        header(f)?;
+        for p in &self.procs {
+            row(f, &p.id.to_string(), &p.queued.to_string(), &p.counts)?;
+        }
+        row(f, "other", "-", &self.others)?;
+        let queued: usize = self.procs.iter().map(|p| p.queued).sum();
+        row(f, "total", &queued.to_string(), &totals)
+    }
+}
+
+/// The table's columns, in the order of [`row`].
+const COLUMNS: [&str; 10] = [
+    "runs", "parks", "wakeups", "steals", "misses", "global", "handoff", "takeover", "polls",
+    "timers",
+];
+
+fn header(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{:>5} {:>6}", "P", "queue")?;
+    for name in COLUMNS {
+        write!(f, " {name:>9}")?;
+    }
+    Ok(())
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, queued: &str, counts: &Counts) -> fmt::Result {
+    write!(f, "\n{name:>5} {queued:>6}")?;
+    let values: [u64; COLUMNS.len()] = [
+        counts.runs,
+        counts.parks,
+        counts.wakeups,
+        counts.steals,
+        counts.steal_misses,
+        counts.global_gets,
+        counts.hand_offs,
+        counts.take_overs,
+        counts.polls,
+        counts.timers,
+    ];
+    for value in values {
+        write!(f, " {value:>9}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_line_per_p_and_aligned_columns() {
+        let mut metrics = Metrics::default();
+        metrics.procs = vec![ProcMetrics::default(); 3];
+        metrics.procs[1].counts.runs = 12_345;
+        metrics.others.runs = 5;
+        let text = metrics.to_string();
+        let table: Vec<&str> = text.lines().skip(4).collect();
+        assert_eq!(table.len(), 1 + 3 + 2, "{text}");
+        assert!(table.iter().all(|line| line.len() == table[0].len()), "{text}");
+        assert!(table.last().unwrap().contains("12350"), "{text}");
+    }
+}

@@ -1,0 +1,64 @@
+//! The lowest layer: what every other module may use and what uses nothing of corio itself.
+//!
+//! * [`atomic`], [`fence`]: the only door to atomics. Under `cfg(loom)` they are loom's, so that the
+//!   models of `state` run the very types the scheduler runs.
+//! * [`Parker`]: blocks and wakes one OS thread.
+//! * [`clock`]: monotonic nanoseconds as one `u64`.
+//! * [`rng`]: the scheduler's random choices.
+//! * [`config`], [`counters`]: settings and what is counted.
+//!
+//! Next in the reading order: `state`, the status words.
+
+pub(crate) mod arch;
+pub(crate) mod clock;
+pub(crate) mod config;
+pub(crate) mod counters;
+#[cfg(loom)]
+pub(crate) mod mutant;
+pub(crate) mod rng;
+
+pub(crate) use crossbeam_utils::CachePadded;
+pub(crate) use crossbeam_utils::sync::{Parker, Unparker};
+pub(crate) use parking_lot::{Condvar, Mutex};
+
+/// Atomics and their orderings, from std or, in models, from loom.
+pub(crate) mod atomic {
+    #[cfg(loom)]
+    pub(crate) use loom::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+    #[cfg(not(loom))]
+    pub(crate) use std::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+}
+
+/// The sequentially consistent fences of the runtime, by name.
+///
+/// Each stands in a Dekker pair: both sides write, fence, then read what the other wrote, so that at
+/// least one of them sees the other. Naming them keeps each next to its partner in the docs and lets
+/// a loom model take a single one away to show that it is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// Work was queued; idle Ps and spinning Ms are read next. Partner: [`Site::GoIdle`].
+    Submit,
+    /// A P was put on the idle list or an M stopped spinning; every queue is read next.
+    /// Partner: [`Site::Submit`].
+    GoIdle,
+    /// A timer was added; the poller's wake-up time is read next. Partner: [`Site::PollUntil`].
+    AddTimer,
+    /// The poller published its wake-up time; the timers and the reactor are read next.
+    /// Partners: [`Site::AddTimer`], and `reactor::install`, which publishes before it wakes.
+    PollUntil,
+}
+
+/// A sequentially consistent fence; see [`Site`] for its partner.
+#[inline(always)]
+pub(crate) fn fence(site: Site) {
+    #[cfg(loom)]
+    if mutant::removed(site) {
+        return;
+    }
+    let _ = site;
+    atomic::fence(atomic::Ordering::SeqCst);
+}

@@ -1,0 +1,146 @@
+//! Looking at the scheduler without stopping it: metrics, and a list of all goroutines.
+
+use crate::prim::atomic::Ordering;
+use crate::prim::clock;
+use crate::prim::counters::{
+    GoroutineMetrics, Metrics, ProcMetrics, StackMetrics, ThreadMetrics,
+};
+use crate::sched::Sched;
+use crate::sched::g::GRef;
+use crate::sched::reason::WaitReason;
+use crate::sched::{arena, sysmon};
+use crate::stack;
+use crate::state::gstatus::{DEAD, RUNNABLE, RUNNING, Readied, Scan, Scanned, WAITING};
+use std::panic::Location;
+use std::sync::Arc;
+
+/// A goroutine, as it was a moment ago.
+#[derive(Clone, Debug)]
+pub(crate) struct GoroutineInfo {
+    pub(crate) id: u64,
+    pub(crate) name: Option<Arc<str>>,
+    /// One of `gstatus`'s states.
+    pub(crate) state: u32,
+    pub(crate) reason: WaitReason,
+    pub(crate) object: usize,
+    /// When it was parked.
+    pub(crate) since: u64,
+    pub(crate) location: Option<&'static Location<'static>>,
+}
+
+impl Sched {
+    /// A snapshot of everything that is counted.
+    pub(crate) fn observe(&self) -> Metrics {
+        let mut metrics = Metrics::default();
+        metrics.uptime = clock::uptime();
+        metrics.others = self.shared.get();
+        let procs = self.procs();
+        for p in self.all_ps() {
+            let counts = p.counters.get();
+            if p.id >= procs {
+                metrics.others += counts;
+                continue;
+            }
+            let mut proc = ProcMetrics::default();
+            proc.id = p.id as usize;
+            proc.queued = p.stealer.len() + usize::from(p.runnext.is_some());
+            proc.timers = p.timers.len();
+            proc.counts = counts;
+            metrics.procs.push(proc);
+        }
+        metrics.idle_procs = self.idle.ps() as usize;
+        metrics.global_queue = self.global.len();
+        metrics.goroutines = goroutines();
+        metrics.threads = self.threads();
+        let stacks = stack::stats();
+        let mut shown = StackMetrics::default();
+        shown.in_use = stacks.in_use;
+        shown.pooled = stacks.pooled;
+        shown.mapped = stacks.mapped;
+        shown.trimmed = stacks.trimmed;
+        metrics.stacks = shown;
+        metrics
+    }
+
+    fn threads(&self) -> ThreadMetrics {
+        let mut threads = ThreadMetrics::default();
+        threads.total = self.ms.workers() as usize;
+        threads.idle = self.idle_ms();
+        threads.spinning = self.idle.spinning() as usize;
+        self.ms.for_each(|m| {
+            if !m.is_worker() || m.curg().is_none() {
+                return;
+            }
+            if m.burning.load(Ordering::Relaxed) {
+                threads.burning += 1;
+            } else if sysmon::sys::is_blocked(m.tid.load(Ordering::Relaxed)) {
+                threads.blocked += 1;
+            }
+        });
+        threads
+    }
+
+    /// Claims a parked goroutine for a look; gives it back, finishing a wake-up that came meanwhile.
+    pub(crate) fn end_scan(&self, g: GRef, scan: Scan) {
+        // SAFETY: asked while `g` is parked on its M and claimed.
+        match g.status.end_scan(scan, || unsafe { g.blocked_m() }) {
+            Scanned::Ready(Readied::Enqueue) => self.enqueue(g),
+            Scanned::Ready(Readied::Unpark(m)) => m.unpark_thread(),
+            Scanned::Ready(Readied::Noted) | Scanned::Parked => {}
+        }
+    }
+
+    /// All goroutines, each as it was at some moment during the call.
+    pub(crate) fn goroutines(&self) -> Vec<GoroutineInfo> {
+        arena::all().filter_map(|g| self.look_at(g)).collect()
+    }
+
+    fn look_at(&self, g: GRef) -> Option<GoroutineInfo> {
+        if !g.is_goroutine() {
+            return None;
+        }
+        let mut info = GoroutineInfo {
+            id: g.id(),
+            name: None,
+            state: g.status.state(),
+            reason: WaitReason::None,
+            object: 0,
+            since: 0,
+            location: g.location(),
+        };
+        if info.state == WAITING
+            && let Some(scan) = g.status.begin_scan()
+        {
+            info.id = g.id();
+            if !g.is_goroutine() {
+                info.id = 0;
+            } else if let Some(fiber) = g.fiber() {
+                // SAFETY: the goroutine is parked and claimed for this scan, and has a fiber.
+                let run = unsafe { fiber.data() };
+                info.name = run.name.get().cloned();
+                (info.reason, info.object, info.since) = run.wait.get();
+            } else {
+                info.reason = WaitReason::NeedsStack;
+            }
+            self.end_scan(g, scan);
+        }
+        (info.id != 0 && info.state != DEAD).then_some(info)
+    }
+}
+
+fn goroutines() -> GoroutineMetrics {
+    let mut by_status = GoroutineMetrics::default();
+    for g in arena::all() {
+        if !g.is_goroutine() {
+            by_status.idle += 1;
+            continue;
+        }
+        match g.status.state() {
+            RUNNABLE => by_status.runnable += 1,
+            RUNNING => by_status.running += 1,
+            WAITING => by_status.waiting += 1,
+            _ => {}
+        }
+    }
+    by_status
+}

@@ -1,0 +1,254 @@
+//! The poller's side of the scheduler: the [`Reactor`] contract and who polls when.
+//!
+//! The runtime knows no sockets. A crate that does (`corio-net`) installs a reactor; until then a
+//! built-in one that only keeps time has its place, so that the scheduler has one way to sleep.
+//!
+//! One M at a time polls: it has the *seat* (a flag taken by compare-exchange). An M with a P polls
+//! without blocking on the way to its next goroutine; an M without work gives up its P, takes the
+//! seat and blocks in `poll` until the next timer. The other idle Ms sleep on their parkers. The
+//! seat's holder never has a P while it blocks.
+//!
+//! Sleeping until the next timer is a Dekker pair: the poller publishes until when it will sleep,
+//! fences (`PollUntil`) and reads every P's next timer; who adds a timer publishes it, fences
+//! (`AddTimer`) and reads until when the poller sleeps. One of them sees the other. The same pair
+//! covers the exchange of the reactor: the waker reads which reactor is installed after its fence,
+//! the poller before its own.
+
+use crate::prim::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::prim::{Condvar, Mutex, Site, clock, fence};
+use crate::sched::g::GRef;
+use crate::sched::waiter::Waiter;
+use once_cell::sync::OnceCell;
+use std::cell::UnsafeCell;
+use std::io;
+use std::time::Duration;
+
+/// A source of readiness that the scheduler polls: how sockets become part of the runtime.
+///
+/// Implemented by `corio-net` over `mio::Poll`. Implement it yourself to park goroutines on
+/// something else; there is one reactor per process.
+pub trait Reactor: Send + Sync {
+    /// Waits for events and pushes the waiters they end to `ready`.
+    ///
+    /// `None` blocks until an event or [`wake`](Reactor::wake), zero looks without blocking. Being
+    /// interrupted by a signal counts as no event. It is called by one thread at a time, which may
+    /// have no goroutine: it must not park, run user code or panic.
+    ///
+    /// # Errors
+    ///
+    /// An error is reported once on standard error and otherwise taken for no event.
+    fn poll(&self, timeout: Option<Duration>, ready: &mut ReadyList) -> io::Result<()>;
+
+    /// Ends the current [`poll`](Reactor::poll), or else the next one that blocks.
+    fn wake(&self);
+}
+
+/// Goroutines made ready by a poll or by timers, on their way to a run queue.
+///
+/// Pushing makes a plain thread's waiter ready at once; goroutines are collected and queued together
+/// when the poll returns.
+#[derive(Debug, Default)]
+pub struct ReadyList {
+    ready: Vec<GRef>,
+}
+
+impl std::fmt::Debug for GRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "goroutine {}", self.id())
+    }
+}
+
+impl ReadyList {
+    pub(crate) const fn new() -> Self {
+        ReadyList { ready: Vec::new() }
+    }
+
+    /// Makes the waiter's goroutine or thread ready.
+    pub fn push(&mut self, waiter: Waiter) {
+        if let Some(g) = waiter.ready_unqueued() {
+            self.ready.push(g);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ready.len()
+    }
+
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = GRef> + '_ {
+        self.ready.drain(..)
+    }
+}
+
+/// A reactor is installed already; there is one per process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlreadyInstalled;
+
+impl std::fmt::Display for AlreadyInstalled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a reactor is installed already; there is one per process")
+    }
+}
+
+impl std::error::Error for AlreadyInstalled {}
+
+/// The reactor of a program without sockets: it keeps time and can be woken.
+#[derive(Default)]
+struct Timekeeper {
+    woken: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Reactor for Timekeeper {
+    fn poll(&self, timeout: Option<Duration>, _: &mut ReadyList) -> io::Result<()> {
+        if timeout == Some(Duration::ZERO) {
+            return Ok(());
+        }
+        let mut woken = self.woken.lock();
+        if !*woken {
+            match timeout {
+                Some(timeout) => drop(self.wake.wait_for(&mut woken, timeout)),
+                None => self.wake.wait(&mut woken),
+            }
+        }
+        *woken = false;
+        Ok(())
+    }
+
+    fn wake(&self) {
+        let mut woken = self.woken.lock();
+        *woken = true;
+        self.wake.notify_one();
+    }
+}
+
+/// `until` while nobody is in a blocking poll.
+const AWAKE: u64 = 0;
+
+/// Who polls, what, and until when.
+pub(crate) struct Poller {
+    seat: AtomicBool,
+    /// Until when the seat's holder sleeps; [`AWAKE`] if it doesn't.
+    until: AtomicU64,
+    /// When somebody polled last.
+    last: AtomicU64,
+    list: UnsafeCell<ReadyList>,
+    timekeeper: Timekeeper,
+    installed: OnceCell<&'static dyn Reactor>,
+    failed: AtomicBool,
+}
+
+// SAFETY: `list` is used only by the seat's holder (`Seat`); everything else is synchronised.
+unsafe impl Sync for Poller {}
+
+/// The right to poll. Given up on drop.
+pub(crate) struct Seat<'a>(&'a Poller);
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        // Release: partner of the Acquire in `sit`; the list goes with the seat.
+        self.0.seat.store(false, Ordering::Release);
+    }
+}
+
+impl Poller {
+    pub(crate) fn new() -> Self {
+        Poller {
+            seat: AtomicBool::new(false),
+            until: AtomicU64::new(AWAKE),
+            last: AtomicU64::new(0),
+            list: UnsafeCell::new(ReadyList::new()),
+            timekeeper: Timekeeper::default(),
+            installed: OnceCell::new(),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    fn reactor(&self) -> &dyn Reactor {
+        match self.installed.get() {
+            Some(reactor) => *reactor,
+            None => &self.timekeeper,
+        }
+    }
+
+    /// Is there something to poll besides the time?
+    #[inline]
+    pub(crate) fn is_installed(&self) -> bool {
+        self.installed.get().is_some()
+    }
+
+    /// Does somebody poll, blocking or not?
+    pub(crate) fn is_taken(&self) -> bool {
+        self.seat.load(Ordering::Relaxed)
+    }
+
+    /// When somebody polled last.
+    pub(crate) fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    /// Takes the seat if it is free.
+    pub(crate) fn sit(&self) -> Option<Seat<'_>> {
+        if self.seat.load(Ordering::Relaxed) {
+            return None;
+        }
+        // Acquire: partner of the Release in `Seat::drop`.
+        self.seat
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+            .then_some(Seat(self))
+    }
+
+    /// Puts the reactor in its place and wakes whoever sleeps on the timekeeper.
+    pub(crate) fn install(&self, reactor: &'static dyn Reactor) -> Result<(), AlreadyInstalled> {
+        self.installed.set(reactor).map_err(|_| AlreadyInstalled)?;
+        fence(Site::AddTimer);
+        self.timekeeper.wake();
+        Ok(())
+    }
+
+    /// A timer for `when` was added: wakes the poller if it would sleep longer.
+    #[inline]
+    pub(crate) fn timer_added(&self, when: u64) {
+        fence(Site::AddTimer);
+        if when < self.until.load(Ordering::Relaxed) {
+            self.reactor().wake();
+        }
+    }
+}
+
+impl Seat<'_> {
+    /// Polls without blocking.
+    pub(crate) fn poll_now(&mut self, now: u64) -> &mut ReadyList {
+        self.0.last.store(now, Ordering::Relaxed);
+        self.poll(self.0.reactor(), Some(Duration::ZERO))
+    }
+
+    /// Polls until there is an event, a wake-up, or the first of all timers is due, which `next`
+    /// computes. The caller must have no P.
+    pub(crate) fn poll_blocking(&mut self, next: impl FnOnce() -> u64) -> &mut ReadyList {
+        let poller = self.0;
+        // A timer added while `next` looks around sees this and wakes us, needed or not.
+        poller.until.store(clock::NEVER, Ordering::Relaxed);
+        let reactor = poller.reactor();
+        fence(Site::PollUntil);
+        let until = next();
+        poller.until.store(until, Ordering::Relaxed);
+        let timeout = clock::until(until, clock::now());
+        self.poll(reactor, timeout);
+        poller.until.store(AWAKE, Ordering::Relaxed);
+        poller.last.store(clock::now(), Ordering::Relaxed);
+        // SAFETY: only the seat's holder uses the list.
+        unsafe { &mut *poller.list.get() }
+    }
+
+    fn poll(&mut self, reactor: &dyn Reactor, timeout: Option<Duration>) -> &mut ReadyList {
+        // SAFETY: only the seat's holder uses the list.
+        let list = unsafe { &mut *self.0.list.get() };
+        if let Err(error) = reactor.poll(timeout, list)
+            && !self.0.failed.swap(true, Ordering::Relaxed)
+        {
+            eprintln!("corio: polling for events failed: {error}");
+        }
+        list
+    }
+}

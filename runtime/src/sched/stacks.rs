@@ -1,0 +1,113 @@
+//! Goroutines that can't start because there is no memory for their stack.
+//!
+//! A goroutine gets its stack when it first runs. If none can be had, it waits here, in a list per
+//! size class: nothing is lost and nothing fails, since other goroutines' ends free stacks. Whoever
+//! ends looks here before putting its stack away; sysmon retries the mapping while somebody waits,
+//! and says so on standard error once if nothing moves for a second.
+
+use crate::prim::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::prim::{Mutex, clock};
+use crate::sched::g::GRef;
+use crate::sched::Sched;
+use crate::stack::{self, SizeClass, Stack, StackError};
+use crate::state::gstatus::Readied;
+use std::collections::VecDeque;
+
+/// Say so after this long (ns) without progress.
+const REPORT_AFTER: u64 = 1_000_000_000;
+
+/// Who waits for a stack.
+#[derive(Default)]
+pub(crate) struct StackWaiters {
+    count: AtomicUsize,
+    list: Mutex<VecDeque<(SizeClass, GRef)>>,
+    since: AtomicU64,
+    reported: AtomicBool,
+}
+
+impl Sched {
+    /// `g`, which the caller took out of a queue, waits for a stack.
+    #[cold]
+    pub(crate) fn wait_for_stack(&self, g: GRef, error: &StackError) {
+        let waiters = &self.stack_waiters;
+        g.status.set_waiting();
+        let mut list = waiters.list.lock();
+        if list.is_empty() {
+            waiters.since.store(clock::now(), Ordering::Relaxed);
+        }
+        list.push_back((g.class(), g));
+        waiters.count.store(list.len(), Ordering::Relaxed);
+        drop(list);
+        self.sysmon.ring();
+        self.report_stacks(clock::now(), error);
+    }
+
+    /// Somebody waits for a stack.
+    #[inline]
+    pub(crate) fn stacks_wanted(&self) -> bool {
+        self.stack_waiters.count.load(Ordering::Relaxed) != 0
+    }
+
+    /// A goroutine that ended offers its stack: it goes back to the pool, where the woken waiter
+    /// finds it, and `None` is returned; or it is returned if nobody of its class waits.
+    #[inline]
+    pub(crate) fn offer_stack(&self, stack: Stack) -> Option<Stack> {
+        if !self.stacks_wanted() {
+            return Some(stack);
+        }
+        let class = stack.class();
+        stack::pool_put(stack);
+        self.wake_stack_waiter(class);
+        None
+    }
+
+    #[cold]
+    fn wake_stack_waiter(&self, class: SizeClass) -> bool {
+        let waiters = &self.stack_waiters;
+        let mut list = waiters.list.lock();
+        let Some(at) = list.iter().position(|&(wanted, _)| wanted == class) else {
+            return false;
+        };
+        let (_, g) = list.remove(at).expect("the position was just found");
+        waiters.count.store(list.len(), Ordering::Relaxed);
+        waiters.since.store(clock::now(), Ordering::Relaxed);
+        waiters.reported.store(false, Ordering::Relaxed);
+        drop(list);
+        // It has no M yet that it could block.
+        if g.status.ready(|| ()) == Readied::Enqueue {
+            self.enqueue_global(g);
+        }
+        true
+    }
+
+    /// sysmon's retry: maps stacks for those who wait, as far as that succeeds.
+    pub(crate) fn retry_stacks(&self, now: u64) {
+        while self.stacks_wanted() {
+            let Some(&(class, _)) = self.stack_waiters.list.lock().front() else {
+                return;
+            };
+            match stack::pool_get(class) {
+                Ok(stack) => {
+                    stack::pool_put(stack);
+                    self.wake_stack_waiter(class);
+                }
+                Err(error) => {
+                    self.report_stacks(now, &error);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn report_stacks(&self, now: u64, error: &StackError) {
+        let waiters = &self.stack_waiters;
+        let since = waiters.since.load(Ordering::Relaxed);
+        if now.saturating_sub(since) > REPORT_AFTER && !waiters.reported.swap(true, Ordering::Relaxed)
+        {
+            eprintln!(
+                "corio: {} goroutines wait for a stack: {error}",
+                waiters.count.load(Ordering::Relaxed)
+            );
+        }
+    }
+}

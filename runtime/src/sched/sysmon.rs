@@ -1,0 +1,438 @@
+//! sysmon: the thread that watches the others. It has no P and runs no goroutine.
+//!
+//! On every tick it
+//! * takes the P from a goroutine that keeps its thread while others wait: at once if the thread
+//!   blocks, after [`SLICE`] if it computes. A P whose thread blocks is taken after [`SLICE`] even
+//!   if nobody waits, so that an idle process has no busy P and sysmon can sleep;
+//! * asks a pair that shares a time slice for too long to let others run (`P::preempt`);
+//! * moves a goroutine that lies in the `runnext` of a P that doesn't get around to it;
+//! * polls the reactor if nobody has for [`SLICE`];
+//! * retries stacks for goroutines that wait for one, and gives unused stack pages back.
+//!
+//! Who computes without pause after its P was taken competes with the Ps' threads for processors, so
+//! its thread is reniced; since a thread can't lower its niceness again, the M ends with its
+//! goroutine's next switch. A thread locked to its goroutine is not reniced. `max_burners` bounds
+//! such threads.
+//!
+//! # Blocked or burning
+//!
+//! Telling them apart by the thread's CPU clock alone takes a thread that is merely waiting for a
+//! processor for a blocked one, which matters just when processors are scarce. The kernel knows:
+//! `/proc/self/task/<tid>/stat` says whether the thread is runnable. It is read only for a P that
+//! looks stuck.
+//!
+//! # Pace
+//!
+//! A tick per ms while a P looks stuck or was just taken, at most 5 ms apart while goroutines run,
+//! 10 ms otherwise; after 100 ms with every P idle it sleeps until a P is taken into use
+//! ([`Bell::ring`]). A thread that wakes every 10 ms costs 0.5% of a core, every ms 2.5%.
+
+pub(crate) mod sys;
+
+use crate::prim::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::prim::{Condvar, Mutex, clock};
+use crate::sched::m::M;
+use crate::sched::p::{Held, P};
+use crate::sched::{Sched, arena};
+use crate::stack::{self, TRIM_MARGIN};
+use crate::state::pstatus::{PState, PWord};
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+const MS: u64 = 1_000_000;
+/// A goroutine's time slice, in ns; Go's.
+pub(crate) const SLICE: u64 = 10 * MS;
+/// A P that stays with one goroutine this long is asked to switch at its next chance.
+const ASK: u64 = 5 * MS;
+/// All Ps must be idle this long before sysmon sleeps.
+const LINGER: u64 = 100 * MS;
+/// How often goroutines without a stack are retried, and pooled stacks trimmed.
+const SLOW: u64 = 100 * MS;
+/// A goroutine parked this long has its stack trimmed.
+const LONG_PARKED: u64 = 100 * MS;
+/// Slots looked at, and stacks trimmed, per tick.
+const TRIM_BATCH: usize = 256;
+
+/// How the sleeping sysmon is woken, and what it shares with others.
+#[derive(Default)]
+pub(crate) struct Bell {
+    asleep: AtomicBool,
+    rung: Mutex<bool>,
+    wake: Condvar,
+    /// Reniced threads.
+    burners: AtomicU32,
+    /// Called when everything has come to rest; set by `task::run`.
+    on_quiet: once_cell::sync::OnceCell<fn()>,
+    pub(crate) tid: AtomicU32,
+}
+
+impl Bell {
+    /// A P is taken into use: sysmon must be awake. Called with the scheduler's lists locked, which
+    /// orders it with sysmon's decision to sleep.
+    #[inline]
+    pub(crate) fn ring(&self) {
+        if self.asleep.load(Ordering::Relaxed) {
+            *self.rung.lock() = true;
+            self.wake.notify_one();
+        }
+    }
+
+    /// A reniced thread ends.
+    pub(crate) fn burner_ended(&self) {
+        self.burners.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What to call when everything has come to rest, on sysmon's thread. The first call counts.
+    pub(crate) fn set_on_quiet(&self, hook: fn()) {
+        let _ = self.on_quiet.set(hook);
+    }
+
+    fn sleep(&self, timeout: Option<Duration>) {
+        let mut rung = self.rung.lock();
+        if !*rung {
+            match timeout {
+                Some(timeout) => drop(self.wake.wait_for(&mut rung, timeout)),
+                None => self.wake.wait(&mut rung),
+            }
+        }
+        *rung = false;
+    }
+}
+
+/// Starts the thread.
+pub(crate) fn start(sched: &'static Sched) -> io::Result<()> {
+    thread::Builder::new()
+        .name("corio-sysmon".into())
+        .spawn(move || {
+            sched
+                .sysmon
+                .tid
+                .store(sys::gettid(), Ordering::Relaxed);
+            Sysmon::new(sched).run();
+        })
+        .map(drop)
+}
+
+/// What sysmon saw of a P.
+#[derive(Clone, Copy)]
+struct Seen {
+    word: PWord,
+    since: u64,
+    slices: u32,
+    slice_since: u64,
+    runnext: usize,
+}
+
+struct Sysmon {
+    sched: &'static Sched,
+    seen: Vec<Seen>,
+    idle_since: Option<u64>,
+    last_take: u64,
+    last_slow: u64,
+    last_trace: u64,
+    trim_cursor: usize,
+    rescue: bool,
+}
+
+impl Sysmon {
+    fn new(sched: &'static Sched) -> Self {
+        let now = clock::now();
+        Sysmon {
+            sched,
+            seen: Vec::new(),
+            idle_since: None,
+            last_take: 0,
+            last_slow: now,
+            last_trace: now,
+            trim_cursor: 0,
+            rescue: false,
+        }
+    }
+
+    fn run(mut self) -> ! {
+        let mut delay = 10 * MS;
+        loop {
+            self.sched.sysmon.sleep(Some(Duration::from_nanos(delay)));
+            let now = clock::now();
+            self.poll(now);
+            delay = self.watch(now);
+            self.slow(now);
+            self.trace(now);
+            self.rescue_work();
+            if self.all_idle() {
+                delay = 10 * MS;
+                let since = *self.idle_since.get_or_insert(now);
+                if now - since >= LINGER && self.rest() {
+                    self.idle_since = None;
+                }
+            } else {
+                self.idle_since = None;
+            }
+        }
+    }
+
+    fn all_idle(&self) -> bool {
+        self.sched.idle.ps() == self.sched.procs()
+    }
+
+    /// Everything is idle: gives memory back, looks for a deadlock, and sleeps until a P is taken
+    /// into use. `true` if it slept.
+    fn rest(&mut self) -> bool {
+        let sched = self.sched;
+        if sched.stacks_wanted() {
+            return false;
+        }
+        while stack::trim_pool(TRIM_BATCH) > 0 {}
+        for n in 0..arena::count() {
+            self.trim(n, u64::MAX);
+        }
+        if let Some(on_quiet) = sched.sysmon.on_quiet.get() {
+            on_quiet();
+        }
+        if !sched.fall_asleep() {
+            return true;
+        }
+        let timeout = sched.settings.schedtrace.map(|every| {
+            let left = (self.last_trace + every.as_nanos() as u64).saturating_sub(clock::now());
+            Duration::from_nanos(left)
+        });
+        sched.sysmon.sleep(timeout);
+        sched.sysmon.asleep.store(false, Ordering::Relaxed);
+        true
+    }
+
+    /// Polls if nobody has for a while: all Ps may be in the hands of goroutines that compute.
+    fn poll(&self, now: u64) {
+        let sched = self.sched;
+        if !sched.poller.is_installed() || now.saturating_sub(sched.poller.last()) < SLICE {
+            return;
+        }
+        let Some(mut seat) = sched.poller.sit() else {
+            return;
+        };
+        let mut n = 0;
+        for g in seat.poll_now(now).drain() {
+            sched.global.push(g);
+            n += 1;
+        }
+        drop(seat);
+        sched.shared.polls.add(1);
+        if n > 0 {
+            sched.shared.wakeups.add(n);
+            sched.submitted();
+        }
+    }
+
+    /// Looks at every P; returns when to come back.
+    fn watch(&mut self, now: u64) -> u64 {
+        let mut running = false;
+        let mut stuck = false;
+        for (i, p) in self.sched.all_ps().enumerate() {
+            let word = p.status.load();
+            let slices = p.slices.load(Ordering::Relaxed);
+            if self.seen.len() == i {
+                self.seen.push(Seen {
+                    word,
+                    since: now,
+                    slices,
+                    slice_since: now,
+                    runnext: 0,
+                });
+            }
+            let runnext = p.runnext.peek();
+            let seen = &mut self.seen[i];
+            if slices != seen.slices {
+                (seen.slices, seen.slice_since) = (slices, now);
+            }
+            if word != seen.word {
+                (seen.word, seen.since) = (word, now);
+                seen.runnext = runnext;
+                running |= word.is_outside();
+                if now - seen.slice_since >= SLICE && word.state() != PState::Idle {
+                    p.preempt.store(true, Ordering::Relaxed);
+                }
+                continue;
+            }
+            if !word.is_outside() {
+                continue;
+            }
+            running = true;
+            p.refresh_clock();
+            if runnext != 0 && runnext == seen.runnext {
+                self.move_runnext(p);
+            } else {
+                seen.runnext = runnext;
+            }
+            let seen = self.seen[i];
+            let waiting = self.somebody_waits(p, now);
+            stuck |= waiting;
+            if waiting && now - seen.since >= ASK {
+                p.preempt.store(true, Ordering::Relaxed);
+            }
+            self.retake(p, word, now - seen.since, waiting, now);
+        }
+        if stuck || now.saturating_sub(self.last_take) < LINGER {
+            MS
+        } else if running {
+            5 * MS
+        } else {
+            10 * MS
+        }
+    }
+
+    /// Does anybody wait for this P, whom no other P can serve?
+    fn somebody_waits(&self, p: &P, now: u64) -> bool {
+        p.has_work() || !self.sched.global.is_empty() || self.sched.next_timer() <= now
+    }
+
+    /// The goroutine in `runnext` has been there for a whole tick behind the same one: anybody may
+    /// have it.
+    fn move_runnext(&self, p: &P) {
+        if let Some(g) = p.runnext.take() {
+            self.sched.enqueue_global(g);
+        }
+    }
+
+    /// Takes the P if its goroutine blocks its thread or hogs it.
+    fn retake(&mut self, p: &'static P, word: PWord, stayed: u64, waiting: bool, now: u64) {
+        let sched = self.sched;
+        if !waiting && stayed < SLICE {
+            return;
+        }
+        let blocked = word.state() == PState::Blocking
+            || sched
+                .ms
+                .by_id(word.m())
+                .is_some_and(|m| sys::is_blocked(m.tid.load(Ordering::Relaxed)));
+        if !blocked && (!waiting || stayed < SLICE) {
+            return;
+        }
+        let m = sched.ms.by_id(word.m());
+        if !blocked
+            && sched.sysmon.burners.load(Ordering::Relaxed) >= sched.settings.max_burners as u32
+        {
+            return;
+        }
+        if !p.status.take(word) {
+            return;
+        }
+        // SAFETY: the compare-exchange took the P to SCHED, so it is ours.
+        let mut held = unsafe { Held::new(p) };
+        p.refresh_clock();
+        if !blocked {
+            sched.shared.take_overs.add(1);
+            self.last_take = now;
+            self.demote(m);
+            self.make_way(&mut held);
+        }
+        sched.hand_off(held);
+    }
+
+    /// The goroutines that queued up behind a hog may be hogs themselves: they go to the global
+    /// queue, and whoever I/O has made ready meanwhile goes first.
+    fn make_way(&self, held: &mut Held) {
+        let sched = self.sched;
+        let mut waiting = Vec::new();
+        while let Some(g) = held.local().queue.pop() {
+            waiting.push(g);
+        }
+        if sched.poller.is_installed()
+            && let Some(mut seat) = sched.poller.sit()
+        {
+            for g in seat.poll_now(held.clock()).drain() {
+                held.local().queue.push(g);
+            }
+        }
+        for g in waiting {
+            sched.global.push(g);
+        }
+    }
+
+    /// Renices the thread that goes on computing without a P.
+    fn demote(&self, m: Option<&'static M>) {
+        let Some(m) = m else { return };
+        let locked = m.locked.load(Ordering::Relaxed);
+        let tid = m.tid.load(Ordering::Relaxed);
+        if !locked && tid != 0 && !m.burning.swap(true, Ordering::Relaxed) && sys::renice(tid) {
+            self.sched.sysmon.burners.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What need not be done on every tick.
+    fn slow(&mut self, now: u64) {
+        let end = (self.trim_cursor + TRIM_BATCH).min(arena::count());
+        for n in self.trim_cursor..end {
+            self.trim(n, now);
+        }
+        self.trim_cursor = if end == arena::count() { 0 } else { end };
+        if now - self.last_slow < SLOW {
+            return;
+        }
+        self.last_slow = now;
+        self.sched.retry_stacks(now);
+        stack::trim_pool(TRIM_BATCH);
+    }
+
+    /// Gives the unused pages of a long-parked goroutine's stack back.
+    fn trim(&self, n: usize, now: u64) {
+        let g = arena::slot(n);
+        if !g.is_goroutine() {
+            return;
+        }
+        let Some(scan) = g.status.begin_scan() else {
+            return;
+        };
+        if g.is_goroutine()
+            && !scan.on_m()
+            && let Some(fiber) = g.fiber()
+        {
+            // SAFETY: the goroutine is parked and claimed for this scan, and has a fiber.
+            unsafe {
+                let run = fiber.data();
+                let (_, _, since) = run.wait.get();
+                if now.saturating_sub(since) >= LONG_PARKED && !run.trimmed.swap(true, Ordering::Relaxed)
+                {
+                    let (top, class) = fiber.stack();
+                    let below = fiber.suspended_at() - TRIM_MARGIN;
+                    stack::trim_below(top, class, below);
+                }
+            }
+        }
+        self.sched.end_scan(g, scan);
+    }
+
+    /// Work that nobody comes for although a P idles: a thread could not be started. Seen twice in a
+    /// row, somebody is sent for it.
+    fn rescue_work(&mut self) {
+        let sched = self.sched;
+        let stranded = sched.idle.ps() > 0 && sched.idle.spinning() == 0 && sched.work_anywhere();
+        if stranded && self.rescue {
+            sched.shared.rescues.add(1);
+            sched.submitted();
+        }
+        self.rescue = stranded;
+    }
+
+    fn trace(&mut self, now: u64) {
+        let Some(every) = self.sched.settings.schedtrace else {
+            return;
+        };
+        if now - self.last_trace >= every.as_nanos() as u64 {
+            self.last_trace = now;
+            eprintln!("{}", self.sched.observe().schedtrace());
+        }
+    }
+}
+
+impl Sched {
+    /// Decides to sleep, under the lock that P's are taken into use under.
+    fn fall_asleep(&self) -> bool {
+        let _lists = self.lists.lock();
+        if self.idle.ps() != self.procs() || self.stacks_wanted() {
+            return false;
+        }
+        self.sysmon.asleep.store(true, Ordering::Relaxed);
+        true
+    }
+}

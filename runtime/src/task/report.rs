@@ -1,0 +1,75 @@
+//! The deadlock report: are all goroutines asleep for ever, and what does each wait for?
+//!
+//! Asked by sysmon when everything has come to rest, if somebody is in `run`. The answer is "no" as
+//! soon as anything could still wake a goroutine:
+//! * a goroutine is running or runnable (also one that blocks its thread in foreign code);
+//! * one waits for the clock, the network, a descriptor or a signal;
+//! * a waker of a future lives somewhere;
+//! * the process has a thread that is neither ours nor inside `run`.
+//!
+//! Threads and goroutines are looked at twice with nothing happening in between, since neither can
+//! be stopped to be counted.
+
+use crate::prim::atomic::Ordering;
+use crate::prim::clock;
+use crate::prim::counters::Counts;
+use crate::sched::observe::GoroutineInfo;
+use crate::sched::sysmon::sys;
+use crate::sched::{Sched, sched};
+use crate::state::gstatus::WAITING;
+use crate::task::block_on;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// The report if all goroutines are asleep for ever. `in_run` are the threads inside `run`.
+pub(crate) fn deadlock(in_run: &[u32]) -> Option<String> {
+    let sched = sched();
+    let before = activity(sched);
+    let asleep = all_asleep(sched, in_run)?;
+    std::thread::yield_now();
+    all_asleep(sched, in_run)?;
+    (activity(sched) == before).then(|| report(&asleep))
+}
+
+fn activity(sched: &Sched) -> Counts {
+    let per_p: Counts = sched.all_ps().map(|p| p.counters.get()).sum();
+    per_p + sched.shared.get()
+}
+
+/// The goroutines, if nothing can wake any of them.
+fn all_asleep(sched: &Sched, in_run: &[u32]) -> Option<Vec<GoroutineInfo>> {
+    if block_on::live_wakers() > 0 {
+        return None;
+    }
+    let mut ours = sched.ms.tids();
+    ours.extend_from_slice(in_run);
+    ours.push(sched.sysmon.tid.load(Ordering::Relaxed));
+    if sys::other_threads(&ours) {
+        return None;
+    }
+    let goroutines = sched.goroutines();
+    let asleep = goroutines
+        .iter()
+        .all(|g| g.state == WAITING && !g.reason.ends_from_outside());
+    (asleep && !goroutines.is_empty()).then_some(goroutines)
+}
+
+fn report(goroutines: &[GoroutineInfo]) -> String {
+    let now = clock::now();
+    let mut text = String::from("all goroutines are asleep - deadlock!\n");
+    for g in goroutines {
+        let name = g.name.as_deref().map(|name| format!(" \"{name}\""));
+        let age = Duration::from_nanos(now.saturating_sub(g.since));
+        let _ = write!(
+            text,
+            "\ngoroutine {}{} [{}, {age:.1?}]",
+            g.id,
+            name.unwrap_or_default(),
+            g.reason
+        );
+        if let Some(at) = g.location {
+            let _ = write!(text, " spawned at {at}");
+        }
+    }
+    text
+}
