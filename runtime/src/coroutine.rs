@@ -173,7 +173,7 @@ impl<X> Fiber<X> {
     ///
     /// # Safety
     /// Must be called on this fiber's own stack.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn suspend(self, why: Suspend) {
         // SAFETY: the fiber is bound while it runs.
         let top = unsafe { self.0.as_ref() };

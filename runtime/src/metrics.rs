@@ -1,38 +1,11 @@
-//! What a program can learn about the scheduler at run time.
+//! Metrics for people: the table that `println!("{}", corio::metrics())` prints.
 //!
-//! The figures themselves are gathered by the scheduler (`sched::observe`) into the plain structures
-//! of `prim::counters`; this module hands them to the user and prints them as a table.
+//! The figures are gathered by the scheduler (`sched::observe`) into the plain structures of
+//! `prim::counters`; the line that `CORIO_SCHEDTRACE` prints is made there, because the scheduler
+//! prints it.
 
-pub use crate::prim::counters::{
-    Counts, GoroutineMetrics, Metrics, ProcMetrics, StackMetrics, ThreadMetrics,
-};
-
+use crate::prim::counters::{Counts, Metrics};
 use std::fmt;
-
-/// A snapshot of the scheduler: what each P has done, and how many goroutines, threads and stacks
-/// there are in which state.
-///
-/// It starts the runtime if need be. It looks at every goroutine's status, which takes about a
-/// millisecond for a million goroutines; call it once a second, not once a request.
-///
-/// Does not block, and may be called from goroutines and plain threads alike.
-///
-/// # Counterpart
-///
-/// Go's `runtime/metrics`; std has none.
-///
-/// # Examples
-///
-/// ```
-/// corio::go!(|| ()).join().unwrap();
-///
-/// let metrics = corio::metrics();
-/// assert!(metrics.totals().spawned >= 1);
-/// println!("{metrics}");
-/// ```
-pub fn metrics() -> Metrics {
-    crate::sched::observe()
-}
 
 /// A table for people: one line per P, then a line for each of the rest.
 impl fmt::Display for Metrics {
@@ -114,17 +87,23 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, queued: &str, counts: &Counts) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prim::counters::ProcMetrics;
 
     #[test]
     fn the_table_has_a_line_per_p_and_aligned_columns() {
-        let mut metrics = Metrics::default();
-        metrics.procs = vec![ProcMetrics::default(); 3];
+        let mut metrics = Metrics {
+            procs: vec![ProcMetrics::default(); 3],
+            ..Metrics::default()
+        };
         metrics.procs[1].counts.runs = 12_345;
         metrics.others.runs = 5;
         let text = metrics.to_string();
         let table: Vec<&str> = text.lines().skip(4).collect();
         assert_eq!(table.len(), 1 + 3 + 2, "{text}");
-        assert!(table.iter().all(|line| line.len() == table[0].len()), "{text}");
+        assert!(
+            table.iter().all(|line| line.len() == table[0].len()),
+            "{text}"
+        );
         assert!(table.last().unwrap().contains("12350"), "{text}");
     }
 }

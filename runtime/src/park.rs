@@ -61,11 +61,11 @@ pub fn begin() -> WaitToken {
 /// On a goroutine this is the switch point of everything that waits. While the goroutine unwinds, and
 /// on a plain thread, it blocks the thread.
 pub fn park(reason: WaitReason, object: usize) {
-    let g = current::g();
+    let m = current::m();
+    let g = m.curg().expect("an M that runs user code has a goroutine");
     if g.status.take_notified() {
         return;
     }
-    let m = current::m();
     if !m.is_worker() {
         return park_thread(m, g);
     }
@@ -74,9 +74,9 @@ pub fn park(reason: WaitReason, object: usize) {
     let since = m.p().map_or_else(timer::now, |p| p.clock());
     run.wait.set(reason, object, since);
     if std::thread::panicking() {
-        park_unwinding(g);
+        park_unwinding(m, g);
     } else {
-        suspend_current(g, Suspend::Park);
+        suspend_current(m, g, Suspend::Park);
     }
     run.wait.set(WaitReason::None, 0, 0);
 }
@@ -93,8 +93,7 @@ fn park_thread(m: &M, g: GRef) {
 
 /// Blocks a goroutine together with its M, the P going to others. It goes on without a P.
 #[cold]
-fn park_unwinding(g: GRef) {
-    let m = current::m();
+fn park_unwinding(m: &M, g: GRef) {
     if let Some(held) = m.enter() {
         held.counters.parks.add(1);
         m.forget_p();
@@ -180,11 +179,19 @@ pub fn checkpoint() {
 /// ```
 /// corio::yield_now();
 /// ```
+// Always inlined, with the switch in it: a function that switches returns to another goroutine's
+// caller than the processor predicts, and then the switch back is mispredicted too. In a loop that
+// yields that is half of the time.
 #[doc(alias = "Gosched")]
-#[inline]
+#[inline(always)]
 pub fn yield_now() {
-    match current::goroutine() {
-        Some(g) if !std::thread::panicking() => suspend_current(g, Suspend::Yield),
-        _ => std::thread::yield_now(),
+    if let Some(m) = current::try_m()
+        && m.is_worker()
+        && !std::thread::panicking()
+        && let Some(g) = m.curg()
+    {
+        suspend_current(m, g, Suspend::Yield);
+    } else {
+        std::thread::yield_now();
     }
 }

@@ -9,8 +9,8 @@
 //! have been accepted. Clamping or ignoring it was rejected: a misspelt limit would show up as a
 //! performance problem weeks later.
 //!
-//! `Config::init`, which starts the runtime, stands in `task`, because starting is no business of the
-//! lowest layer.
+//! `Config::init`, which starts the runtime, stands in `api`: starting is no business of the lowest
+//! layer.
 
 use std::error::Error;
 use std::fmt;
@@ -236,60 +236,44 @@ impl Config {
         self,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Settings, ConfigError> {
-        let env = |name| env(name).filter(|value| !value.trim().is_empty());
-        let number = |field, given, name, range: RangeInclusive<usize>, default: usize| {
-            let expected = || format!("a whole number from {} to {}", range.start(), range.end());
-            let (value, origin) = match (given, env(name)) {
-                (Some(given), _) => (Some(given), Origin::field(field, given)),
-                (None, Some(text)) => (text.trim().parse().ok(), Origin::variable(name, text)),
-                (None, None) => return Ok(default),
-            };
-            value
-                .filter(|value| range.contains(value))
-                .ok_or_else(|| ConfigError::bad(origin, expected()))
-        };
+        let env = Environment(env);
+        let schedtrace = env.schedtrace("schedtrace", self.schedtrace)?;
         Ok(Settings {
-            procs: number("procs", self.procs, "CORIO_PROCS", 1..=MAX_PROCS, cpus())?,
-            stack_size: stack_size(self.stack_size, env("CORIO_STACK_SIZE"))?,
-            max_threads: number(
+            procs: env.number("procs", self.procs, 1..=MAX_PROCS, cpus())?,
+            stack_size: env.size("stack_size", self.stack_size, DEFAULT_STACK)?,
+            max_threads: env.number(
                 "max_threads",
                 self.max_threads,
-                "CORIO_MAX_THREADS",
                 1..=MAX_THREADS,
                 DEFAULT_MAX_THREADS,
             )?,
-            max_goroutines: number(
+            max_goroutines: env.number(
                 "max_goroutines",
                 self.max_goroutines,
-                "CORIO_MAX_GOROUTINES",
                 1..=MAX_GOROUTINES,
                 MAX_GOROUTINES,
             )?,
-            max_burners: number(
+            max_burners: env.number(
                 "max_burners",
                 self.max_burners,
-                "CORIO_MAX_BURNERS",
                 0..=MAX_THREADS,
                 DEFAULT_MAX_BURNERS,
             )?,
-            schedtrace: schedtrace(self.schedtrace, env("CORIO_SCHEDTRACE"))?,
-            migrate: choice(
+            schedtrace: (!schedtrace.is_zero()).then_some(schedtrace),
+            migrate: env.word(
+                "migrate",
                 self.migrate,
-                "CORIO_MIGRATE",
-                env("CORIO_MIGRATE"),
-                [("never", Migrate::Never), ("always", Migrate::Always)],
+                &[("never", Migrate::Never), ("always", Migrate::Always)],
             )?,
-            guard: choice(
+            guard: env.word(
+                "guard",
                 self.guard,
-                "CORIO_GUARD",
-                env("CORIO_GUARD"),
-                [("auto", Guard::Auto), ("mprotect", Guard::Mprotect)],
+                &[("auto", Guard::Auto), ("mprotect", Guard::Mprotect)],
             )?,
-            panic: choice(
+            panic: env.word(
+                "panic",
                 self.panic,
-                "CORIO_PANIC",
-                env("CORIO_PANIC"),
-                [
+                &[
                     ("isolate", PanicPolicy::Isolate),
                     ("abort", PanicPolicy::Abort),
                 ],
@@ -326,70 +310,105 @@ fn cpus() -> usize {
         .min(MAX_PROCS)
 }
 
-fn stack_size(given: Option<usize>, text: Option<String>) -> Result<usize, ConfigError> {
-    let (bytes, origin) = match (given, text) {
-        (Some(given), _) => (Some(given), Origin::field("stack_size", given)),
-        (None, Some(text)) => (
-            parse_size(&text),
-            Origin::variable("CORIO_STACK_SIZE", text),
-        ),
-        (None, None) => return Ok(DEFAULT_STACK),
-    };
-    bytes
-        .filter(|bytes| (MIN_STACK..=MAX_STACK).contains(bytes))
-        .ok_or_else(|| {
-            let expected = "a size in bytes from 16K to 1G, such as 65536, 256K or 2M";
-            ConfigError::bad(origin, expected.to_owned())
-        })
-}
+/// Where variables are looked up, and the rules by which one becomes a setting. The variable of the
+/// field `procs` is `CORIO_PROCS`, and so on.
+struct Environment<E>(E);
 
-fn schedtrace(
-    given: Option<Duration>,
-    text: Option<String>,
-) -> Result<Option<Duration>, ConfigError> {
-    let longest = Duration::from_millis(MAX_TRACE_MS);
-    let bad = |origin| {
-        let expected = format!("milliseconds, 0 (off) or a number from 1 to {MAX_TRACE_MS}");
-        ConfigError::bad(origin, expected)
-    };
-    let interval = match (given, text) {
-        (Some(given), _) if given > longest => {
-            return Err(bad(Origin::field("schedtrace", format_args!("{given:?}"))));
-        }
-        (Some(given), _) if !given.is_zero() && given < Duration::from_millis(1) => {
-            return Err(bad(Origin::field("schedtrace", format_args!("{given:?}"))));
-        }
-        (Some(given), _) => given,
-        (None, Some(text)) => match text.trim().parse() {
-            Ok(ms) if ms <= MAX_TRACE_MS => Duration::from_millis(ms),
-            _ => return Err(bad(Origin::variable("CORIO_SCHEDTRACE", text))),
-        },
-        (None, None) => Duration::ZERO,
-    };
-    Ok((!interval.is_zero()).then_some(interval))
-}
+impl<E: Fn(&str) -> Option<String>> Environment<E> {
+    /// The value given in code, else the variable's, else the default. `parse` reads the variable,
+    /// `accepts` checks either, `expected` says what would have been accepted.
+    fn pick<T: fmt::Debug>(
+        &self,
+        field: &str,
+        given: Option<T>,
+        default: T,
+        parse: impl FnOnce(&str) -> Option<T>,
+        accepts: impl FnOnce(&T) -> bool,
+        expected: impl FnOnce() -> String,
+    ) -> Result<T, ConfigError> {
+        let (value, origin) = if let Some(value) = given {
+            let origin = format!("Config::{field}({value:?})");
+            (Some(value), origin)
+        } else {
+            let variable = format!("CORIO_{}", field.to_uppercase());
+            match (self.0)(&variable) {
+                Some(text) if !text.trim().is_empty() => {
+                    (parse(text.trim()), format!("{variable}={text:?}"))
+                }
+                _ => return Ok(default),
+            }
+        };
+        value
+            .filter(accepts)
+            .ok_or_else(|| ConfigError::bad(origin, expected()))
+    }
 
-/// One of a few words, in any case. The first is listed first in the error, too.
-fn choice<T: Default + Copy, const N: usize>(
-    given: Option<T>,
-    name: &'static str,
-    text: Option<String>,
-    words: [(&str, T); N],
-) -> Result<T, ConfigError> {
-    let text = match (given, text) {
-        (Some(given), _) => return Ok(given),
-        (None, None) => return Ok(T::default()),
-        (None, Some(text)) => text,
-    };
-    let found = words
-        .iter()
-        .find(|(word, _)| text.trim().eq_ignore_ascii_case(word));
-    match found {
-        Some((_, value)) => Ok(*value),
-        None => {
-            let expected = words.map(|(word, _)| word).join(" or ");
-            Err(ConfigError::bad(Origin::variable(name, text), expected))
-        }
+    fn number(
+        &self,
+        field: &str,
+        given: Option<usize>,
+        range: RangeInclusive<usize>,
+        default: usize,
+    ) -> Result<usize, ConfigError> {
+        self.pick(
+            field,
+            given,
+            default,
+            |text| text.parse().ok(),
+            |value| range.contains(value),
+            || format!("a whole number from {} to {}", range.start(), range.end()),
+        )
+    }
+
+    fn size(
+        &self,
+        field: &str,
+        given: Option<usize>,
+        default: usize,
+    ) -> Result<usize, ConfigError> {
+        self.pick(
+            field,
+            given,
+            default,
+            parse_size,
+            |bytes| (MIN_STACK..=MAX_STACK).contains(bytes),
+            || "a size in bytes from 16K to 1G, such as 65536, 256K or 2M".to_owned(),
+        )
+    }
+
+    fn schedtrace(&self, field: &str, given: Option<Duration>) -> Result<Duration, ConfigError> {
+        let (shortest, longest) = (
+            Duration::from_millis(1),
+            Duration::from_millis(MAX_TRACE_MS),
+        );
+        self.pick(
+            field,
+            given,
+            Duration::ZERO,
+            |text| text.parse().ok().map(Duration::from_millis),
+            |interval| interval.is_zero() || (shortest..=longest).contains(interval),
+            || format!("milliseconds, 0 (off) or a number from 1 to {MAX_TRACE_MS}"),
+        )
+    }
+
+    /// One of a few words, in any case.
+    fn word<T: fmt::Debug + Default + Copy>(
+        &self,
+        field: &str,
+        given: Option<T>,
+        words: &[(&str, T)],
+    ) -> Result<T, ConfigError> {
+        let parse = |text: &str| {
+            let found = words
+                .iter()
+                .find(|(word, _)| word.eq_ignore_ascii_case(text));
+            found.map(|(_, value)| *value)
+        };
+        let expected = || {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            words.join(" or ")
+        };
+        self.pick(field, given, T::default(), parse, |_| true, expected)
     }
 }
 
@@ -424,28 +443,19 @@ pub struct ConfigError {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
-    Bad { origin: Origin, expected: String },
+    /// `origin` is what was set, as it would be written: `CORIO_PROCS="zero"`, `Config::procs(0)`.
+    Bad {
+        origin: String,
+        expected: String,
+    },
     AlreadyStarted,
 }
 
-/// Where a value came from: `CORIO_PROCS="zero"` or `Config::procs(0)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Origin(String);
-
-impl Origin {
-    fn variable(name: &str, value: String) -> Origin {
-        Origin(format!("{name}={value:?}"))
-    }
-
-    fn field(name: &str, value: impl fmt::Display) -> Origin {
-        Origin(format!("Config::{name}({value})"))
-    }
-}
-
 impl ConfigError {
-    fn bad(origin: Origin, expected: String) -> Self {
-        let kind = Kind::Bad { origin, expected };
-        ConfigError { kind }
+    fn bad(origin: String, expected: String) -> Self {
+        ConfigError {
+            kind: Kind::Bad { origin, expected },
+        }
     }
 
     /// For `Config::init` on a runtime that runs.
@@ -466,7 +476,7 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Bad { origin, expected } => write!(f, "{}: expected {expected}", origin.0),
+            Kind::Bad { origin, expected } => write!(f, "{origin}: expected {expected}"),
             Kind::AlreadyStarted => {
                 f.write_str("Config::init: the runtime has started already; call it first in main")
             }
@@ -477,174 +487,4 @@ impl fmt::Display for ConfigError {
 impl Error for ConfigError {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn env<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
-        |name| {
-            let found = pairs.iter().find(|(key, _)| *key == name);
-            found.map(|(_, value)| (*value).to_owned())
-        }
-    }
-
-    fn rejected(pairs: &[(&str, &str)]) -> String {
-        Config::new().resolve(env(pairs)).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn nothing_said_gives_the_defaults() {
-        let settings = Config::new().resolve(env(&[])).unwrap();
-        assert_eq!(
-            settings,
-            Settings {
-                procs: cpus(),
-                stack_size: 262_144,
-                max_threads: 10_000,
-                max_goroutines: u32::MAX as usize,
-                max_burners: 64,
-                schedtrace: None,
-                migrate: Migrate::Never,
-                guard: Guard::Auto,
-                panic: PanicPolicy::Isolate,
-            }
-        );
-    }
-
-    #[test]
-    fn every_setting_can_come_from_the_environment() {
-        let settings = Config::new()
-            .resolve(env(&[
-                ("CORIO_PROCS", " 3 "),
-                ("CORIO_STACK_SIZE", "64k"),
-                ("CORIO_MAX_THREADS", "7"),
-                ("CORIO_MAX_GOROUTINES", "1000"),
-                ("CORIO_MAX_BURNERS", "0"),
-                ("CORIO_SCHEDTRACE", "1500"),
-                ("CORIO_MIGRATE", "always"),
-                ("CORIO_GUARD", "mprotect"),
-                ("CORIO_PANIC", "ABORT"),
-            ]))
-            .unwrap();
-        assert_eq!(
-            settings,
-            Settings {
-                procs: 3,
-                stack_size: 65_536,
-                max_threads: 7,
-                max_goroutines: 1000,
-                max_burners: 0,
-                schedtrace: Some(Duration::from_millis(1500)),
-                migrate: Migrate::Always,
-                guard: Guard::Mprotect,
-                panic: PanicPolicy::Abort,
-            }
-        );
-    }
-
-    #[test]
-    fn a_value_in_code_beats_the_environment_even_a_bad_one() {
-        let settings = Config::new()
-            .procs(2)
-            .stack_size(512 * 1024)
-            .max_threads(5)
-            .max_goroutines(6)
-            .max_burners(1)
-            .schedtrace(Duration::ZERO)
-            .migrate(Migrate::Never)
-            .guard(Guard::Auto)
-            .panic(PanicPolicy::Isolate)
-            .resolve(|_| Some("rubbish".to_owned()))
-            .unwrap();
-        assert_eq!((settings.procs, settings.stack_size), (2, 524_288));
-        assert_eq!((settings.max_threads, settings.max_goroutines), (5, 6));
-        assert_eq!((settings.max_burners, settings.schedtrace), (1, None));
-    }
-
-    #[test]
-    fn an_empty_variable_counts_as_unset() {
-        let settings = Config::new().resolve(|_| Some(" ".to_owned())).unwrap();
-        assert_eq!(settings, Config::new().resolve(env(&[])).unwrap());
-    }
-
-    #[test]
-    fn a_bad_variable_is_named_with_value_and_range() {
-        assert_eq!(
-            rejected(&[("CORIO_PROCS", "zero")]),
-            "CORIO_PROCS=\"zero\": expected a whole number from 1 to 1024"
-        );
-        assert_eq!(
-            rejected(&[("CORIO_MAX_THREADS", "0")]),
-            "CORIO_MAX_THREADS=\"0\": expected a whole number from 1 to 1000000"
-        );
-        assert_eq!(
-            rejected(&[("CORIO_STACK_SIZE", "15K")]),
-            "CORIO_STACK_SIZE=\"15K\": expected a size in bytes from 16K to 1G, such as 65536, 256K \
-             or 2M"
-        );
-        assert_eq!(
-            rejected(&[("CORIO_SCHEDTRACE", "1s")]),
-            "CORIO_SCHEDTRACE=\"1s\": expected milliseconds, 0 (off) or a number from 1 to 86400000"
-        );
-        assert_eq!(
-            rejected(&[("CORIO_MIGRATE", "sometimes")]),
-            "CORIO_MIGRATE=\"sometimes\": expected never or always"
-        );
-        assert_eq!(
-            rejected(&[("CORIO_GUARD", "none")]),
-            "CORIO_GUARD=\"none\": expected auto or mprotect"
-        );
-        assert_eq!(
-            rejected(&[("CORIO_PANIC", "ignore")]),
-            "CORIO_PANIC=\"ignore\": expected isolate or abort"
-        );
-    }
-
-    #[test]
-    fn numbers_out_of_range_or_shape_are_rejected() {
-        for procs in ["0", "1025", "-1", "1.5", "1e3", "99999999999999999999", "2 3"] {
-            assert!(rejected(&[("CORIO_PROCS", procs)]).contains("from 1 to 1024"));
-        }
-        assert!(!rejected(&[("CORIO_MAX_GOROUTINES", "4294967296")]).is_empty());
-        assert!(!rejected(&[("CORIO_MAX_BURNERS", "1000001")]).is_empty());
-        assert!(!rejected(&[("CORIO_SCHEDTRACE", "86400001")]).is_empty());
-        for ok in ["1", "1024", "+8"] {
-            assert!(Config::new().resolve(env(&[("CORIO_PROCS", ok)])).is_ok());
-        }
-    }
-
-    #[test]
-    fn a_bad_value_in_code_is_named_as_the_call() {
-        let message = |config: Config| config.resolve(env(&[])).unwrap_err().to_string();
-        assert_eq!(
-            message(Config::new().procs(1025)),
-            "Config::procs(1025): expected a whole number from 1 to 1024"
-        );
-        assert!(message(Config::new().stack_size(100)).starts_with("Config::stack_size(100): "));
-        assert!(
-            message(Config::new().schedtrace(Duration::from_micros(1)))
-                .starts_with("Config::schedtrace(1µs): expected milliseconds")
-        );
-        assert!(
-            message(Config::new().schedtrace(Duration::MAX)).starts_with("Config::schedtrace(")
-        );
-        assert!(message(Config::new().max_goroutines(0)).contains("from 1 to 4294967295"));
-    }
-
-    #[test]
-    fn sizes_have_suffixes() {
-        assert_eq!(parse_size("65536"), Some(65_536));
-        assert_eq!(parse_size("256K"), Some(262_144));
-        assert_eq!(parse_size("2 m"), Some(2 << 20));
-        assert_eq!(parse_size("1G"), Some(1 << 30));
-        for bad in ["", "K", "1KB", "1T", "0x10", "99999999999G", "é"] {
-            assert_eq!(parse_size(bad), None, "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn coming_too_late_is_told_apart() {
-        let error = ConfigError::already_started();
-        assert!(error.is_already_started());
-        assert!(error.to_string().contains("started already"));
-    }
-}
+mod tests;

@@ -61,7 +61,7 @@ impl Drop for EndBlocking {
         if let Some(held) = idle.flatten() {
             m.leave_as(held, PState::User, false);
         } else if !std::thread::panicking() {
-            suspend_current(current::g(), Suspend::WaitForP);
+            suspend_current(m, current::g(), Suspend::WaitForP);
         }
     }
 }

@@ -37,27 +37,25 @@ pub(crate) struct Found {
 }
 
 impl Sched {
-    /// The next goroutine for `m`. Blocks until there is one. `None`: the M got mail telling it
-    /// nothing to run, or its thread should end.
+    /// The next goroutine for `m`, which comes with a P or, having lost it, without. Blocks until there
+    /// is one.
     pub(crate) fn find_runnable(&self, m: &'static M, held: Option<Held>) -> Found {
-        let mut mine = held;
+        let mut mine = held.or_else(|| self.acquire_p(m.id));
         loop {
             let mut held = match mine.take() {
                 Some(held) => held,
-                None => match self.acquire_p(m.id) {
-                    Some(held) => held,
-                    None => {
-                        self.stop_spinning(m);
-                        let Mail { held, first } = self.stop_m(m);
-                        if let Some(g) = first {
-                            return self.found(m, held, g, false);
-                        }
-                        held
+                None => {
+                    self.stop_spinning(m);
+                    let Mail { held, first } = self.stop_m(m);
+                    if let Some(g) = first {
+                        return self.found(m, held, g, false);
                     }
-                },
+                    held
+                }
             };
             if held.id >= self.procs() {
                 self.stop_p(held);
+                mine = self.acquire_p(m.id);
                 continue;
             }
             if let Some((g, inherit)) = self.next_local(&mut held) {
@@ -235,8 +233,8 @@ impl Sched {
         None
     }
 
-    /// I1 to I3 of `state::idle`, then the poller's seat or the parker. Returns with a P if there is
-    /// something to look for.
+    /// I1 to I3 of `state::idle`, then the poller's seat if it is free. Returns with a P if there is
+    /// something to look for; without one the M stops.
     #[cold]
     fn go_idle(&self, m: &'static M, held: Held) -> Option<Held> {
         let was_spinning = m.spinning.get();

@@ -290,11 +290,12 @@ fn main(addr: usize) {
     let _held = current::m().enter();
 }
 
-/// Gives the M back. Must be called on a goroutine, not while it unwinds.
-#[inline]
-pub(crate) fn suspend_current(g: GRef, why: Suspend) {
+/// Gives the M back. Must be called on the goroutine `g`, not while it unwinds; `m` is its M, which
+/// must not be used after this returns.
+#[inline(always)]
+pub(crate) fn suspend_current(m: &M, g: GRef, why: Suspend) {
     let fiber = g.fiber().expect("a running goroutine has a stack");
-    if let Some(held) = current::m().enter() {
+    if let Some(held) = m.enter() {
         if why != Suspend::Yield {
             held.counters.parks.add(1);
         }

@@ -106,9 +106,8 @@ pub(crate) fn live_wakers() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
 
-/// Tokens that are not over and have wakers. One of std's atomics also under loom, whose can't be
-/// statics.
-static LIVE: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+/// Tokens that are not over and have wakers.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 const EMPTY: usize = 0;
 const NOTIFIED: usize = 1;
@@ -283,7 +282,7 @@ unsafe fn token(data: *const ()) -> NonNull<Token> {
     unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::future::poll_fn;
@@ -310,7 +309,11 @@ mod tests {
         block_on(poll_fn(|cx| {
             polls += 1;
             cx.waker().wake_by_ref();
-            if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
+            if polls == 3 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         }));
         assert_eq!(polls, 3);
     }
@@ -340,6 +343,37 @@ mod tests {
         }));
         drop(wakers);
         waking.join().unwrap();
+        assert_eq!(live_wakers(), 0);
+    }
+
+    #[test]
+    fn goroutines_pass_a_baton() {
+        let _alone = alone();
+        const RING: usize = 8;
+        const ROUNDS: usize = 200;
+        let turn = Mutex::new((0, [const { None::<Waker> }; RING]));
+        crate::scope(|s| {
+            for me in 0..RING {
+                let turn = &turn;
+                s.spawn(move || {
+                    for round in 0..ROUNDS {
+                        block_on(poll_fn(|cx| {
+                            let mut turn = turn.lock().unwrap();
+                            if turn.0 != round * RING + me {
+                                turn.1[me] = Some(cx.waker().clone());
+                                return Poll::Pending;
+                            }
+                            turn.0 += 1;
+                            if let Some(next) = turn.1[(me + 1) % RING].take() {
+                                next.wake();
+                            }
+                            Poll::Ready(())
+                        }));
+                    }
+                });
+            }
+        });
+        assert_eq!(turn.into_inner().unwrap().0, RING * ROUNDS);
         assert_eq!(live_wakers(), 0);
     }
 
@@ -410,7 +444,12 @@ mod tests {
         let _alone = alone();
         let mut guard = WakeOnDrop(None);
         block_on(poll_fn(move |cx| {
+            let first = guard.0.is_none();
             guard.0 = Some(cx.waker().clone());
+            if first {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Poll::Ready(())
         }));
         assert_eq!(live_wakers(), 0);

@@ -12,7 +12,7 @@
 //!
 //! | rule | holds | does |
 //! | --- | --- | --- |
-//! | `@start` | the whole expression | lets closures through; begins the walk |
+//! | `@start`, `@first` | the whole expression | lets closures through; begins the walk |
 //! | `@split` | what precedes the last `.` so far, what follows it, what is still to come | walks; stops where a call in parentheses ends the expression |
 //! | `@call` | the function, or the receiver and the method; the arguments | evaluates the former |
 //! | `@bind` | the same, by variable; the arguments bound so far, those to come | evaluates one argument, then spawns |
@@ -119,24 +119,28 @@ macro_rules! go {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __go {
-    // A closure, whatever its body ends in.
-    (@start move $($rest:tt)*) => {
-        $crate::__go!(@value move $($rest)*)
+    // A closure, whatever its body ends in. It is passed on as it was written, so that errors and
+    // suggestions point there.
+    (@start $($all:tt)+) => {
+        $crate::__go!(@first ($($all)+) $($all)+)
     };
-    (@start || $($rest:tt)*) => {
-        $crate::__go!(@value || $($rest)*)
+    (@first ($($all:tt)+) move $($rest:tt)*) => {
+        $crate::__go!(@value $($all)+)
     };
-    (@start | $($rest:tt)*) => {
-        $crate::__go!(@value | $($rest)*)
+    (@first ($($all:tt)+) || $($rest:tt)*) => {
+        $crate::__go!(@value $($all)+)
     };
-    (@start async $($rest:tt)*) => {
+    (@first ($($all:tt)+) | $($rest:tt)*) => {
+        $crate::__go!(@value $($all)+)
+    };
+    (@first $all:tt async $($rest:tt)*) => {
         ::std::compile_error!(
             "go! takes a call or a closure, not a future: \
              write go!(move || corio::block_on(async move { .. }))"
         )
     };
-    (@start $($all:tt)+) => {
-        $crate::__go!(@split ($($all)+) [] [] $($all)+)
+    (@first $all:tt $($rest:tt)+) => {
+        $crate::__go!(@split $all [] [] $($rest)+)
     };
 
     // The walk. First the ends at which the expression turns out to be a call:

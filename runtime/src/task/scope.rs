@@ -235,7 +235,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// let words = ["a", "bc"];
     /// let (ok, panicked) = corio::scope(|s| {
     ///     let ok = s.spawn(|| words.concat());
-    ///     let panicked = s.spawn(|| words[2].len());
+    ///     let panicked = s.spawn(|| -> usize { panic!("no {}", words[1]) });
     ///     (ok.join(), panicked.join())
     /// });
     /// assert_eq!(ok.unwrap(), "abc");
@@ -371,5 +371,178 @@ impl<T> Drop for Packet<'_, T> {
             mem::forget(payload);
         }
         self.shared.ended(panicked);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yield_now;
+    use std::sync::atomic::AtomicUsize;
+
+    /// Runs `f` on this plain thread and in a goroutine.
+    fn on_both(f: fn()) {
+        f();
+        crate::spawn(f).join().unwrap();
+    }
+
+    fn message(result: thread::Result<()>) -> String {
+        let payload = result.unwrap_err();
+        let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
+        text.unwrap_or_else(|| *payload.downcast::<String>().unwrap())
+    }
+
+    #[test]
+    fn it_ends_after_its_goroutines() {
+        on_both(|| {
+            let ended = AtomicUsize::new(0);
+            scope(|s| {
+                for n in 0..100 {
+                    let ended = &ended;
+                    s.spawn(move || {
+                        (0..n % 7).for_each(|_| yield_now());
+                        ended.fetch_add(1, Ordering::Relaxed);
+                    });
+                }
+            });
+            assert_eq!(ended.into_inner(), 100);
+        });
+    }
+
+    #[test]
+    fn its_goroutines_spawn_more() {
+        fn tree<'scope>(s: &'scope Scope<'scope, '_>, leaves: &'scope AtomicUsize, depth: u32) {
+            if depth == 0 {
+                leaves.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            for _ in 0..2 {
+                s.spawn(move || tree(s, leaves, depth - 1));
+            }
+        }
+        on_both(|| {
+            let leaves = AtomicUsize::new(0);
+            scope(|s| tree(s, &leaves, 8));
+            assert_eq!(leaves.into_inner(), 256);
+        });
+    }
+
+    #[test]
+    fn an_empty_one_returns_its_value() {
+        on_both(|| assert_eq!(scope(|_| 5), 5));
+    }
+
+    #[test]
+    fn a_panic_that_nobody_joined_for_is_the_scopes() {
+        on_both(|| {
+            let ended = AtomicUsize::new(0);
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                scope(|s| {
+                    s.spawn(|| panic!("on purpose"));
+                    s.spawn(|| {
+                        (0..10).for_each(|_| yield_now());
+                        ended.fetch_add(1, Ordering::Relaxed);
+                    });
+                });
+            }));
+            assert_eq!(message(result), "a scoped goroutine panicked");
+            assert_eq!(ended.into_inner(), 1);
+        });
+    }
+
+    #[test]
+    fn a_panic_that_was_joined_for_is_the_joiners() {
+        on_both(|| {
+            let result = scope(|s| s.spawn(|| panic!("on purpose")).join());
+            assert_eq!(message(result), "on purpose");
+        });
+    }
+
+    #[test]
+    fn its_own_panic_waits_for_the_goroutines() {
+        on_both(|| {
+            let ended = AtomicUsize::new(0);
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                scope(|s| {
+                    s.spawn(|| {
+                        (0..10).for_each(|_| yield_now());
+                        ended.fetch_add(1, Ordering::Relaxed);
+                    });
+                    panic!("own");
+                });
+            }));
+            assert_eq!(message(result), "own");
+            assert_eq!(ended.into_inner(), 1);
+        });
+    }
+
+    #[test]
+    fn results_are_gone_before_it_ends() {
+        struct Borrowing<'a>(&'a AtomicUsize);
+
+        impl Drop for Borrowing<'_> {
+            fn drop(&mut self) {
+                yield_now();
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
+        on_both(|| {
+            let dropped = AtomicUsize::new(0);
+            scope(|s| {
+                for keep in [true, false] {
+                    let dropped = &dropped;
+                    let handle = s.spawn(move || Borrowing(dropped));
+                    if keep {
+                        while !handle.is_finished() {
+                            yield_now();
+                        }
+                    }
+                }
+            });
+            assert_eq!(dropped.into_inner(), 2);
+        });
+    }
+
+    #[test]
+    fn a_result_that_panics_when_dropped_counts_as_a_panic() {
+        struct Bomb;
+
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("on purpose");
+            }
+        }
+
+        on_both(|| {
+            let result = catch_unwind(|| {
+                scope(|s| {
+                    s.spawn(|| Bomb);
+                });
+            });
+            assert_eq!(message(result), "a scoped goroutine panicked");
+        });
+    }
+
+    #[test]
+    fn a_goroutine_that_could_not_be_started_is_not_waited_for() {
+        on_both(|| {
+            let error = scope(|s| {
+                let builder = Builder::new().stack_size(usize::MAX);
+                builder.spawn_scoped(s, || ()).unwrap_err()
+            });
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        });
+    }
+
+    #[test]
+    fn the_handle_knows_its_goroutine() {
+        scope(|s| {
+            let builder = Builder::new().name("worker".into());
+            let handle = builder.spawn_scoped(s, crate::current).unwrap();
+            assert_eq!(handle.goroutine().name(), Some("worker"));
+            let id = handle.goroutine().id();
+            assert_eq!(handle.join().unwrap().id(), id);
+        });
     }
 }

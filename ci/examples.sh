@@ -1,0 +1,239 @@
+#!/usr/bin/env bash
+# Drives the examples with real clients: nc, curl, wrk with 1,000 connections, and Ctrl-C.
+#
+#   ci/examples.sh            builds them in release mode and runs every check below
+#
+# Servers get port 0 and print the port they were given, so that nothing collides. What a check
+# received is kept in the log directory and shown when it fails. Needs: nc (openbsd), curl, wrk.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=${CARGO_TARGET_DIR:-target}
+logs=${CI_LOGS:-$target/ci-logs}/examples
+rm -rf "$logs"
+mkdir -p "$logs"
+
+# wrk opens 1,000 sockets and many machines allow 1,024 descriptors by default; the server raises
+# its own limit, wrk does not.
+ulimit -n "$(ulimit -Hn)"
+
+server_pid=
+trap '[ -z "$server_pid" ] || kill -KILL "$server_pid" 2>/dev/null || true' EXIT
+
+fail() {
+    echo "FAIL: $*" >&2
+    exit 1
+}
+
+# check WHAT COMMAND...: runs the command with its output in a log file.
+step=0
+check() {
+    local what=$1 log status
+    shift
+    step=$((step + 1))
+    log=$logs/$(printf '%02d' $step).log
+    # Not `if "$@"`: in a condition bash ignores `set -e` all the way down, and of a function with
+    # several steps only the last one would count.
+    set +e
+    (set -e; "$@") >"$log" 2>&1
+    status=$?
+    set -e
+    [ $status -eq 0 ] || { cat "$log" >&2; fail "$what (log: $log)"; }
+    echo "ok: $what"
+}
+
+# absent PATTERN FILE: no line of the file matches. (`! grep` would not do: `set -e` ignores it.)
+absent() {
+    if grep -E -i "$1" "$2"; then return 1; fi
+}
+
+# serve NAME [ARGUMENT...]: starts an example on a free port; sets server_pid, host, port.
+serve() {
+    local name=$1 line=
+    shift
+    server_log=$logs/$name.log
+    "$target/release/examples/$name" --addr 127.0.0.1:0 "$@" >"$server_log" 2>&1 &
+    server_pid=$!
+    # At most 10 s for the first line; the loop ends as soon as it is there.
+    for _ in $(seq 200); do
+        line=$(sed -n 's/^.*listening on //p' "$server_log")
+        [ -n "$line" ] && break
+        sleep 0.05
+    done
+    [ -n "$line" ] || { cat "$server_log" >&2; fail "$name did not start"; }
+    host=${line%:*} port=${line##*:}
+}
+
+# stop SIGNAL: the server has 2 s to end with status 0 and its closing line.
+stop() {
+    local signal=$1 status=0 waited=0
+    kill "-$signal" "$server_pid"
+    # `wait` reports the status but knows no time limit.
+    while kill -0 "$server_pid" 2>/dev/null; do
+        [ $waited -lt 40 ] || fail "still running 2 s after SIG$signal"
+        sleep 0.05
+        waited=$((waited + 1))
+    done
+    wait "$server_pid" || status=$?
+    server_pid=
+    [ $status -eq 0 ] || { cat "$server_log" >&2; fail "SIG$signal: exit status $status"; }
+    grep -q 'stopped after' "$server_log" || fail "no closing line after SIG$signal"
+    absent panicked "$server_log" || { cat "$server_log" >&2; fail "a goroutine panicked"; }
+    echo "ok: SIG$signal: $(tail -1 "$server_log")"
+}
+
+# ask TEXT: sends the bytes (printf escapes) on one connection, prints what comes back.
+# -N: shut down our side after the last byte; -w 5: give up on a silent server.
+ask() {
+    printf "$1" | nc -N -w 5 "$host" "$port"
+}
+
+# answers TEXT STATUS...: the status codes that the request bytes must be answered with, in order.
+answers() {
+    local request=$1 got
+    shift
+    got=$(ask "$request" | tr -d '\r' | sed -n 's,^HTTP/1.1 \([0-9]*\) .*,\1,p' | tr '\n' ' ')
+    echo "want: $*  got: $got"
+    [ "$got" = "$* " ]
+}
+
+# --- build --------------------------------------------------------------------------------------
+
+cargo build --release --examples -p corio-examples
+
+# --- echo ---------------------------------------------------------------------------------------
+
+echo_line() { [ "$(ask 'hello\n')" = hello ]; }
+
+# More than any socket buffer, so that both directions fill up and have to wait for each other.
+echo_big() {
+    head -c 16777216 /dev/urandom >"$logs/big.in"
+    nc -N -w 5 "$host" "$port" <"$logs/big.in" >"$logs/big.out"
+    cmp "$logs/big.in" "$logs/big.out"
+    rm "$logs/big.in" "$logs/big.out"
+}
+
+client() { "$target/release/examples/echo_client" --addr "$host:$port" "$@"; }
+
+# Must exit with status 1, explain itself on one line and not panic.
+refused() {
+    local status=0
+    "$@" >"$logs/refused.log" 2>&1 || status=$?
+    cat "$logs/refused.log"
+    [ $status -eq 1 ]
+    absent panicked "$logs/refused.log"
+    grep -q "$port" "$logs/refused.log"
+}
+
+serve echo
+check "echo: a line through nc" echo_line
+check "echo: 16 MiB through nc" echo_big
+check "echo_client: closed loop, 1,000 connections" client --conns 1000 --duration 2
+tail -n +1 "$logs/$(printf '%02d' $step).log"
+check "echo_client: open loop, 2,000 requests/s" client --conns 50 --duration 2 --rate 2000
+tail -n +1 "$logs/$(printf '%02d' $step).log"
+check "echo: port in use" refused "$target/release/examples/echo" --addr "$host:$port"
+# A client that is in the middle of its run ends with its summary.
+"$target/release/examples/echo_client" --addr "$host:$port" --duration 60 >"$logs/int.log" 2>&1 &
+client_pid=$!
+check "echo: a line while the client runs" echo_line
+kill -INT $client_pid
+wait $client_pid || fail "echo_client: SIGINT: exit status $?"
+grep -q '^errors    0' "$logs/int.log" || fail "echo_client: SIGINT: no summary"
+stop INT
+check "echo_client: nobody listens" refused client --conns 3
+
+# --- http_hello ---------------------------------------------------------------------------------
+
+get() { [ "$(curl -sS --max-time 5 "http://$host:$port$1")" = "$2" ]; }
+
+status() {
+    local want=$1 got
+    shift
+    got=$(curl -sS --max-time 5 -o /dev/null -w '%{http_code}' "$@")
+    echo "want $want, got $got"
+    [ "$got" = "$want" ]
+}
+
+# Two requests by one curl: the second goes over the first one's connection, after a 1 MB body that
+# the server has to read past. GET, because curl hangs up when it is refused before the body is out;
+# -H 'Expect:' so that it doesn't ask for permission to send it.
+reuse() {
+    head -c 1000000 /dev/zero >"$logs/body"
+    curl -sS -v --max-time 5 -X GET --data-binary "@$logs/body" -H 'Expect:' \
+        "http://$host:$port/hello" --next -sS -v --max-time 5 "http://$host:$port/hello" 2>&1 |
+        tee "$logs/reuse.txt"
+    grep -qi 're-using existing .*connection' "$logs/reuse.txt"
+    [ "$(grep -c 'HTTP/1.1 200' "$logs/reuse.txt")" -eq 2 ]
+}
+
+# Byte for byte what three pipelined requests are answered with.
+pipelined() {
+    ask 'GET / HTTP/1.1\r\nHost: a\r\n\r\nHEAD /hello HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' >"$logs/got"
+    local type='Content-Type: text/plain'
+    {
+        printf 'HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n%s\r\nContent-Length: 14\r\n\r\n' "$type"
+        printf 'Hello, world!\n'
+        printf 'HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n%s\r\nContent-Length: 14\r\n\r\n' "$type"
+        printf 'HTTP/1.1 404 Not Found\r\nConnection: close\r\n%s\r\nContent-Length: 11\r\n\r\n' "$type"
+        printf 'Not found.\n'
+    } >"$logs/want"
+    cat "$logs/got"
+    cmp "$logs/want" "$logs/got"
+}
+
+# A request that follows 500 others in the same stream of bytes.
+pipelined_many() {
+    local one='GET / HTTP/1.1\r\nHost: a\r\n\r\n' all= count
+    for _ in $(seq 500); do all+=$one; done
+    count=$(ask "$all" | grep -c 'HTTP/1.1 200 OK')
+    echo "want 500, got $count"
+    [ "$count" -eq 500 ]
+}
+
+# wrk prints lines about socket errors and non-2xx answers only if there were any.
+load() {
+    wrk -t 2 -c 1000 -d 2s --latency "http://$host:$port/hello" | tee "$logs/wrk.txt"
+    grep -q 'requests in' "$logs/wrk.txt"
+    absent 'socket errors|non-2xx|^ *0 requests in' "$logs/wrk.txt"
+}
+
+serve http_hello
+check "http_hello: GET /" get / 'Hello, world!'
+check "http_hello: GET /hello" get /hello 'Hello, world!'
+check "http_hello: query string" get '/hello?name=x' 'Hello, world!'
+check "http_hello: 404" status 404 "http://$host:$port/nothing"
+check "http_hello: HEAD" status 200 -I "http://$host:$port/hello"
+check "http_hello: HTTP/1.0" status 200 --http1.0 "http://$host:$port/"
+check "http_hello: body read past, connection used again" reuse
+check "http_hello: pipelined, byte for byte" pipelined
+check "http_hello: 500 pipelined" pipelined_many
+check "http_hello: pipelined behind a body" \
+    answers 'POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\n\r\n' 405 200
+check "http_hello: HTTP/1.0 closes" answers 'GET / HTTP/1.0\r\n\r\nGET / HTTP/1.0\r\n\r\n' 200
+check "http_hello: HTTP/1.0 keep-alive" \
+    answers 'GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET / HTTP/1.0\r\n\r\n' 200 200
+check "http_hello: malformed" answers 'nonsense\r\n\r\n' 400
+check "http_hello: contradictory lengths" \
+    answers 'GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n' 400
+check "http_hello: chunked body" answers 'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n' 411
+check "http_hello: header too large" \
+    answers "GET / HTTP/1.1\r\nX: $(head -c 20000 /dev/zero | tr '\0' x)\r\n\r\n" 431
+check "http_hello: port in use" refused "$target/release/examples/http_hello" --addr "$host:$port"
+check "http_hello: wrk, 1,000 connections" load
+cat "$logs/wrk.txt"
+check "http_hello: GET / after the load" get / 'Hello, world!'
+stop INT
+
+# Ctrl-C in the middle of the load, and SIGTERM.
+serve http_hello
+wrk -t 2 -c 1000 -d 5s "http://$host:$port/hello" >"$logs/wrk-cut.txt" 2>&1 &
+wrk_pid=$!
+check "http_hello: GET / under load" get / 'Hello, world!'
+stop INT
+kill "$wrk_pid" 2>/dev/null || true
+wait "$wrk_pid" || true
+serve http_hello
+stop TERM
+
+echo "examples: all $step checks passed"

@@ -1,0 +1,718 @@
+//! One direction of a socket: its wait word, whose turn it is, and until when to wait.
+//!
+//! ```text
+//!  operation                                        others
+//!  take the turn ----------- or queue for it        release: hand the turn to the first in the queue
+//!  try the system call                              event: word.ready
+//!  publish a waiter in the word, park               set_deadline, timer: expire; close: close
+//! ```
+//!
+//! ## Turns
+//!
+//! Like Go's fdMutex: one operation at a time per direction, the others queue first come, first
+//! served. The word `turn`:
+//!
+//! | value | meaning | who changes it, to what |
+//! | --- | --- | --- |
+//! | `FREE` | nobody has the turn | operation → `HELD` |
+//! | `HELD` | somebody has, nobody queues | its holder → `FREE`; operation, under the lock → `HELD+QUEUED` |
+//! | `HELD+QUEUED` | somebody has, the queue is not empty | under the lock, who empties the queue → `HELD` |
+//!
+//! Without contention that is one compare-exchange each way. Under contention the holder hands its
+//! turn to the first in the queue without freeing it: nobody overtakes. A queue node lies on its
+//! waiter's stack; whoever unlinks it, under the lock, writes the outcome into it and owns waking it,
+//! and the waiter can't return before that. So a node is unlinked once, and lives long enough.
+//!
+//! ## Deadlines
+//!
+//! `deadline` is the user's, absolute; `limit` is the parked operation's own (from a timeout), a
+//! queued one has it in its node. The earlier of the two applies. Setting a deadline stores a number
+//! and arms nothing; one timer per direction stays in the heap, and when it fires it looks at the
+//! clock and the stored deadlines, wakes whose time is up, and is armed again if somebody still
+//! waits. It is *armed for* `armed`. An operation that parks arms one only if the one there is later
+//! than it needs, or there is none; so with deadlines that keep moving into the future, as a
+//! server's do, requests do no timer work.
+//!
+//! **Claim:** when everything is at rest, for every operation that waits with an effective deadline
+//! D: either its time is up and it has been woken, or a timer is armed for D or earlier.
+//!
+//! Three parties touch that: an operation that *parks* (publishes its waiter, or queues), a *setter*
+//! of the deadline, and the timer that *fires*. Each writes, fences, and reads what the others wrote:
+//!
+//! | | writes | fence | reads |
+//! | --- | --- | --- | --- |
+//! | park, queue | waiter | `Site::Park`, `Site::Queue` | deadline, `armed` |
+//! | set | deadline | `Site::Deadline` | waiter, `armed` |
+//! | fire | `armed` = never | `Site::Fire` | waiter, deadline |
+//!
+//! Of any two, at least one sees the other's write (that is what the fences give; SeqCst accesses
+//! would too, but loom does not model those). Park/set: either the operation sees the new deadline,
+//! or the setter sees the waiter. Park/fire: either the operation sees that nothing is armed, or the
+//! timer sees the waiter. Set/fire: either the setter sees that nothing is armed, or the timer sees
+//! the new deadline. Whoever sees that something is due or not covered calls
+//! [`settle`](Direction::settle), which takes the lock, wakes whose time is up, and arms the timer for
+//! the rest; calls of it are serialised, so the last one leaves what the claim says.
+//!
+//! `settle` may wake an operation too early (its limit may be the one before); an operation that finds
+//! neither an event nor its time up parks again.
+//!
+//! A timer knows its direction and a sequence number, which arming moves on and reuse of the
+//! descriptor does not reset; one that comes late finds another number and does nothing.
+//!
+//! Rejected: arming a timer per call (a heap operation per request); generations of the descriptor
+//! in the timer (an arming superseded within one generation has to be told apart too); a lock around
+//! deadline and waiter (two more atomic operations per request; the fence is one).
+
+use crate::prim::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::prim::{Mutex, MutexGuard, Site, fence};
+use crate::word::{Close, RawWaiter, State, WaitWord};
+use std::cell::Cell;
+use std::ptr;
+
+/// No deadline, no timeout, nothing armed.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// The clock and timers of the runtime, or of a model.
+pub(crate) trait Timers {
+    /// Names an armed timer.
+    type Id;
+    /// The clock.
+    fn now(&self) -> u64;
+    /// Arms a timer for the direction at `when`; it calls [`Direction::fire`] with `seq`.
+    fn add(&self, when: u64, seq: u64) -> Self::Id;
+    /// Disarms a timer unless it fires already.
+    fn cancel(&self, id: Self::Id);
+}
+
+const FREE: u32 = 0;
+const HELD: u32 = 1;
+const QUEUED: u32 = 2;
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Direction<I> {
+    pub(crate) word: WaitWord,
+    turn: AtomicU32,
+    /// The last call moved less than it was asked to: the next one may park without trying. Only
+    /// with the turn.
+    drained: AtomicBool,
+    deadline: AtomicU64,
+    /// The limit of the operation that is parked in the word. Written with the turn only.
+    limit: AtomicU64,
+    /// Nanoseconds that a call may take.
+    timeout: AtomicU64,
+    /// When the armed timer fires. Written under the lock only.
+    armed: AtomicU64,
+    slow: Mutex<Slow<I>>,
+}
+
+/// What only the slow paths need.
+#[derive(Debug)]
+struct Slow<I> {
+    timer: Option<I>,
+    seq: u64,
+    head: *const Node,
+    tail: *const Node,
+}
+
+// SAFETY: the pointers are followed only under the lock that owns this; what they point to is kept
+// alive by its waiter until it has been unlinked, under the lock (`enqueue`'s contract).
+unsafe impl<I: Send> Send for Slow<I> {}
+
+/// How queueing ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Outcome {
+    /// Still in the queue.
+    Waiting,
+    /// The turn is ours.
+    Granted,
+    /// The time was up.
+    TimedOut,
+    /// The socket was closed.
+    Closed,
+}
+
+const OUTCOMES: [Outcome; 4] = [
+    Outcome::Waiting,
+    Outcome::Granted,
+    Outcome::TimedOut,
+    Outcome::Closed,
+];
+
+/// An operation's place in the queue, on its stack.
+#[derive(Debug)]
+pub(crate) struct Node {
+    waiter: RawWaiter,
+    until: u64,
+    outcome: AtomicU8,
+    next: Cell<*const Node>,
+}
+
+impl Node {
+    /// A node for a caller that can be woken by `waiter` and has time until `until`.
+    pub(crate) fn new(waiter: RawWaiter, until: u64) -> Self {
+        Node {
+            waiter,
+            until,
+            outcome: AtomicU8::new(Outcome::Waiting as u8),
+            next: Cell::new(ptr::null()),
+        }
+    }
+
+    /// How queueing ended. To be asked by the waiter after it was woken.
+    pub(crate) fn outcome(&self) -> Outcome {
+        // Relaxed: ordered by being woken.
+        OUTCOMES[usize::from(self.outcome.load(Ordering::Relaxed))]
+    }
+}
+
+/// What became of an attempt to queue.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Enqueue {
+    /// The turn was free after all and is the caller's; it keeps its waiter.
+    Held,
+    /// In the queue: the caller calls [`Direction::after_queueing`] and parks.
+    Queued,
+    /// Closed; the caller keeps its waiter.
+    Closed,
+}
+
+impl<I> Direction<I> {
+    /// A direction of a descriptor that is not in use.
+    pub(crate) fn new() -> Self {
+        Direction {
+            word: WaitWord::new(),
+            turn: AtomicU32::new(FREE),
+            drained: AtomicBool::new(false),
+            deadline: AtomicU64::new(NEVER),
+            limit: AtomicU64::new(NEVER),
+            timeout: AtomicU64::new(NEVER),
+            armed: AtomicU64::new(NEVER),
+            slow: Mutex::new(Slow {
+                timer: None,
+                seq: 0,
+                head: ptr::null(),
+                tail: ptr::null(),
+            }),
+        }
+    }
+
+    /// Makes the direction as good as new. Only when the descriptor is given out.
+    pub(crate) fn reset(&self) {
+        self.drained.store(false, Ordering::Relaxed);
+        self.deadline.store(NEVER, Ordering::Relaxed);
+        self.limit.store(NEVER, Ordering::Relaxed);
+        self.timeout.store(NEVER, Ordering::Relaxed);
+        self.word.reset();
+    }
+
+    // ---- turns ----
+
+    /// Takes the turn if nobody has it.
+    #[inline]
+    #[must_use]
+    pub(crate) fn try_turn(&self) -> bool {
+        // Acquire: partner of the Release in `release`.
+        self.turn
+            .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Takes the turn or queues for it.
+    ///
+    /// # Safety
+    ///
+    /// If the result is `Queued`, `node` stays where it is until its waiter has been woken.
+    pub(crate) unsafe fn enqueue(&self, node: &Node) -> Enqueue {
+        let mut slow = self.slow.lock();
+        if self.word.state() == State::Closed {
+            // `close` marks the word before it empties the queue under this lock, so a node that is
+            // linked below will be found by it.
+            return Enqueue::Closed;
+        }
+        let mut seen = self.turn.load(Ordering::Relaxed);
+        while seen & QUEUED == 0 {
+            let next = if seen == FREE { HELD } else { HELD | QUEUED };
+            // Acquire: as in `try_turn`.
+            match self
+                .turn
+                .compare_exchange(seen, next, Ordering::Acquire, Ordering::Relaxed)
+            {
+                Ok(FREE) => return Enqueue::Held,
+                Ok(_) => break,
+                Err(found) => seen = found,
+            }
+        }
+        if slow.head.is_null() {
+            slow.head = node;
+        } else {
+            // SAFETY: a linked node is alive, see `Slow`; we have the lock.
+            unsafe { (*slow.tail).next.set(node) };
+        }
+        slow.tail = node;
+        Enqueue::Queued
+    }
+
+    /// Gives the turn up; returns the waiter to wake if it was handed over. Only with the turn.
+    #[inline]
+    #[must_use]
+    pub(crate) fn release(&self) -> Option<RawWaiter> {
+        // Release: partner of the Acquires in `try_turn` and `enqueue`.
+        match self
+            .turn
+            .compare_exchange(HELD, FREE, Ordering::Release, Ordering::Relaxed)
+        {
+            Ok(_) => None,
+            Err(_) => self.hand_over(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn hand_over(&self) -> Option<RawWaiter> {
+        let mut slow = self.slow.lock();
+        if slow.head.is_null() {
+            // The queue ran out of time while we came here.
+            // Release: as in `release`.
+            self.turn.store(FREE, Ordering::Release);
+            return None;
+        }
+        Some(self.unlink(&mut slow, ptr::null(), Outcome::Granted))
+    }
+
+    /// Unlinks the node after `before` (the first, if null), of which there must be one, and returns
+    /// its waiter, which the caller must wake.
+    fn unlink(&self, slow: &mut Slow<I>, before: *const Node, outcome: Outcome) -> RawWaiter {
+        let node = if before.is_null() {
+            slow.head
+        } else {
+            // SAFETY: a linked node is alive, see `Slow`; we have the lock.
+            unsafe { (*before).next.get() }
+        };
+        // SAFETY: as above. After the waiter is woken the node may be gone; that is not before we
+        // return.
+        let node_ref = unsafe { &*node };
+        let next = node_ref.next.get();
+        if before.is_null() {
+            slow.head = next;
+        } else {
+            // SAFETY: as above.
+            unsafe { (*before).next.set(next) };
+        }
+        if slow.tail == node {
+            slow.tail = before;
+        }
+        if slow.head.is_null() {
+            // The turn is held: by the caller of `release`, who hands it on, or by another.
+            self.turn.fetch_and(!QUEUED, Ordering::Relaxed);
+        }
+        // Relaxed: ordered by waking the waiter.
+        node_ref.outcome.store(outcome as u8, Ordering::Relaxed);
+        node_ref.waiter
+    }
+
+    // ---- what the holder of the turn remembers ----
+
+    /// See the field.
+    #[inline]
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    /// See the field. Only with the turn.
+    #[inline]
+    pub(crate) fn set_drained(&self, drained: bool) {
+        self.drained.store(drained, Ordering::Relaxed);
+    }
+
+    /// The limit of the operation that will be parked in the word next. Only with the turn, before
+    /// publishing.
+    #[inline]
+    pub(crate) fn set_limit(&self, limit: u64) {
+        // Relaxed: published by the word.
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    // ---- timeouts and deadlines ----
+
+    /// What a call may take, in nanoseconds, or [`NEVER`].
+    #[inline]
+    pub(crate) fn timeout(&self) -> u64 {
+        self.timeout.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`timeout`](Self::timeout) for calls to come.
+    pub(crate) fn set_timeout(&self, timeout: u64) {
+        self.timeout.store(timeout, Ordering::Relaxed);
+    }
+
+    /// The user's deadline.
+    #[inline]
+    pub(crate) fn deadline(&self) -> u64 {
+        self.deadline.load(Ordering::Relaxed)
+    }
+
+    /// Sets the deadline, also for whoever waits already; `wake` gets the waiters whose time is up.
+    pub(crate) fn set_deadline(
+        &self,
+        deadline: u64,
+        timers: &impl Timers<Id = I>,
+        wake: impl FnMut(RawWaiter),
+    ) {
+        self.deadline.store(deadline, Ordering::Relaxed);
+        fence(Site::Deadline);
+        if deadline < self.armed.load(Ordering::Relaxed) && self.is_waited_on() {
+            self.settle(timers, wake);
+        }
+    }
+
+    /// The parker's half of the pair, between publishing and parking.
+    #[inline]
+    pub(crate) fn after_publishing(
+        &self,
+        limit: u64,
+        timers: &impl Timers<Id = I>,
+        wake: impl FnMut(RawWaiter),
+    ) {
+        fence(Site::Park);
+        self.cover(limit, timers, wake);
+    }
+
+    /// The parker's half of the pair, between queueing and parking.
+    pub(crate) fn after_queueing(
+        &self,
+        limit: u64,
+        timers: &impl Timers<Id = I>,
+        wake: impl FnMut(RawWaiter),
+    ) {
+        fence(Site::Queue);
+        self.cover(limit, timers, wake);
+    }
+
+    #[inline]
+    fn cover(&self, limit: u64, timers: &impl Timers<Id = I>, wake: impl FnMut(RawWaiter)) {
+        if limit.min(self.deadline()) < self.armed.load(Ordering::Relaxed) {
+            self.settle(timers, wake);
+        }
+    }
+
+    /// The timer armed as number `seq` has fired.
+    pub(crate) fn fire(
+        &self,
+        seq: u64,
+        timers: &impl Timers<Id = I>,
+        wake: impl FnMut(RawWaiter),
+    ) {
+        {
+            let mut slow = self.slow.lock();
+            if slow.seq != seq {
+                return;
+            }
+            slow.timer = None;
+            self.armed.store(NEVER, Ordering::Relaxed);
+        }
+        fence(Site::Fire);
+        if self.is_waited_on() {
+            self.settle(timers, wake);
+        }
+    }
+
+    fn is_waited_on(&self) -> bool {
+        self.word.state() == State::Waiting || self.turn.load(Ordering::Relaxed) & QUEUED != 0
+    }
+
+    /// Wakes whose time is up and arms the timer for the others.
+    ///
+    /// Wakes outside the lock, one by one: waking takes the scheduler's locks.
+    #[cold]
+    #[inline(never)]
+    fn settle(&self, timers: &impl Timers<Id = I>, mut wake: impl FnMut(RawWaiter)) {
+        loop {
+            let mut slow = self.slow.lock();
+            match self.take_expired(&mut slow, timers.now()) {
+                Ok(waiter) => {
+                    drop(slow);
+                    wake(waiter);
+                }
+                Err(next) => {
+                    if next < self.armed.load(Ordering::Relaxed) {
+                        self.arm(slow, next, timers);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes one waiter out whose time is up at `now`, or returns when the next one's will be.
+    fn take_expired(&self, slow: &mut Slow<I>, now: u64) -> Result<RawWaiter, u64> {
+        let deadline = self.deadline();
+        let mut next = NEVER;
+        if self.word.state() == State::Waiting {
+            let until = deadline.min(self.limit.load(Ordering::Relaxed));
+            if until > now {
+                next = until;
+            } else if let Some(waiter) = self.word.expire() {
+                return Ok(waiter);
+            }
+        }
+        let mut before = ptr::null();
+        let mut node = slow.head;
+        while !node.is_null() {
+            // SAFETY: a linked node is alive, see `Slow`; we have the lock.
+            let node_ref = unsafe { &*node };
+            let until = deadline.min(node_ref.until);
+            if until <= now {
+                return Ok(self.unlink(slow, before, Outcome::TimedOut));
+            }
+            next = next.min(until);
+            before = node;
+            node = node_ref.next.get();
+        }
+        Err(next)
+    }
+
+    fn arm(&self, mut slow: MutexGuard<'_, Slow<I>>, when: u64, timers: &impl Timers<Id = I>) {
+        if let Some(timer) = slow.timer.take() {
+            timers.cancel(timer);
+        }
+        slow.seq += 1;
+        self.armed.store(when, Ordering::Relaxed);
+        // The lock keeps the timer, should it be due at once, from firing before it is noted here.
+        slow.timer = Some(timers.add(when, slow.seq));
+    }
+
+    // ---- the end ----
+
+    /// Marks the direction closed. [`drain`](Self::drain) follows.
+    pub(crate) fn close(&self) -> Close {
+        self.word.close()
+    }
+
+    /// After [`close`](Self::close): disarms the timer and hands everybody in the queue to `wake`.
+    pub(crate) fn drain(&self, timers: &impl Timers<Id = I>, mut wake: impl FnMut(RawWaiter)) {
+        let mut slow = self.slow.lock();
+        if let Some(timer) = slow.timer.take() {
+            timers.cancel(timer);
+            // If it fires already, it finds another number.
+            slow.seq += 1;
+            self.armed.store(NEVER, Ordering::Relaxed);
+        }
+        while !slow.head.is_null() {
+            let waiter = self.unlink(&mut slow, ptr::null(), Outcome::Closed);
+            drop(slow);
+            wake(waiter);
+            slow = self.slow.lock();
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::word::Publish;
+    use std::cell::RefCell;
+
+    /// A clock that stands still and a list of timers.
+    #[derive(Default)]
+    struct Bench {
+        now: Cell<u64>,
+        timers: RefCell<Vec<(u64, u64)>>,
+    }
+
+    impl Timers for Bench {
+        type Id = u64;
+        fn now(&self) -> u64 {
+            self.now.get()
+        }
+        fn add(&self, when: u64, seq: u64) -> u64 {
+            self.timers.borrow_mut().push((when, seq));
+            seq
+        }
+        fn cancel(&self, id: u64) {
+            self.timers.borrow_mut().retain(|&(_, seq)| seq != id);
+        }
+    }
+
+    impl Bench {
+        fn at(now: u64) -> Self {
+            let bench = Bench::default();
+            bench.now.set(now);
+            bench
+        }
+
+        fn armed(&self) -> Vec<u64> {
+            self.timers.borrow().iter().map(|&(when, _)| when).collect()
+        }
+
+        /// Advances the clock, fires what is due, and returns who was woken.
+        fn advance(&self, now: u64, direction: &Direction<u64>) -> Vec<RawWaiter> {
+            self.now.set(now);
+            let mut woken = Vec::new();
+            loop {
+                let due = {
+                    let mut timers = self.timers.borrow_mut();
+                    let Some(at) = timers.iter().position(|&(when, _)| when <= now) else {
+                        return woken;
+                    };
+                    timers.remove(at)
+                };
+                direction.fire(due.1, self, |waiter| woken.push(waiter));
+            }
+        }
+    }
+
+    fn raw(number: usize) -> RawWaiter {
+        RawWaiter::new(number * 8).unwrap()
+    }
+
+    fn open() -> Direction<u64> {
+        let direction = Direction::new();
+        direction.reset();
+        assert!(direction.word.clear());
+        direction
+    }
+
+    fn park(direction: &Direction<u64>, bench: &Bench, waiter: usize, limit: u64) -> Vec<RawWaiter> {
+        let mut woken = Vec::new();
+        direction.set_limit(limit);
+        assert_eq!(direction.word.publish(raw(waiter)), Publish::Waiting);
+        direction.after_publishing(limit, bench, |waiter| woken.push(waiter));
+        woken
+    }
+
+    fn set(direction: &Direction<u64>, bench: &Bench, deadline: u64) -> Vec<RawWaiter> {
+        let mut woken = Vec::new();
+        direction.set_deadline(deadline, bench, |waiter| woken.push(waiter));
+        woken
+    }
+
+    #[test]
+    fn a_deadline_that_moves_on_costs_one_timer() {
+        let (direction, bench) = (open(), Bench::at(10));
+        for step in 0..100 {
+            bench.now.set(10 + step);
+            assert_eq!(set(&direction, &bench, 1000 + step), []);
+            assert_eq!(park(&direction, &bench, 1, NEVER), []);
+            assert_eq!(bench.armed(), [1000]);
+            assert_eq!(direction.word.ready(false), Some(raw(1)));
+            assert!(direction.word.clear());
+        }
+        // It fires while nobody waits, and is gone; the next one to park arms another.
+        assert_eq!(bench.advance(1000, &direction), []);
+        assert_eq!(bench.armed(), []);
+        assert_eq!(park(&direction, &bench, 1, NEVER), []);
+        assert_eq!(bench.armed(), [1099]);
+        // It fires early for the deadline of now, and stays.
+        assert_eq!(set(&direction, &bench, 2000), []);
+        assert_eq!(bench.advance(1099, &direction), []);
+        assert_eq!(bench.armed(), [2000]);
+        assert_eq!(bench.advance(2000, &direction), [raw(1)]);
+        assert_eq!(bench.armed(), []);
+    }
+
+    #[test]
+    fn the_earlier_of_limit_and_deadline_applies() {
+        let (direction, bench) = (open(), Bench::at(10));
+        set(&direction, &bench, 100);
+        assert_eq!(park(&direction, &bench, 1, 50), []);
+        assert_eq!(bench.armed(), [50]);
+        assert_eq!(bench.advance(50, &direction), [raw(1)]);
+        assert_eq!(park(&direction, &bench, 1, 500), []);
+        assert_eq!(bench.advance(100, &direction), [raw(1)]);
+    }
+
+    #[test]
+    fn an_earlier_deadline_replaces_the_timer() {
+        let (direction, bench) = (open(), Bench::at(10));
+        assert_eq!(park(&direction, &bench, 1, 1000), []);
+        assert_eq!(set(&direction, &bench, 100), []);
+        assert_eq!(bench.armed(), [100]);
+        // A past one wakes at once.
+        assert_eq!(set(&direction, &bench, 5), [raw(1)]);
+        // And whoever parks in spite of it is woken before it sleeps.
+        assert_eq!(park(&direction, &bench, 2, NEVER), [raw(2)]);
+    }
+
+    #[test]
+    fn no_deadline_arms_nothing() {
+        let (direction, bench) = (open(), Bench::at(10));
+        assert_eq!(park(&direction, &bench, 1, NEVER), []);
+        assert_eq!(set(&direction, &bench, 100), []);
+        assert_eq!(set(&direction, &bench, NEVER), []);
+        assert_eq!(bench.advance(100, &direction), []);
+        assert_eq!(bench.armed(), []);
+        assert_eq!(direction.word.ready(false), Some(raw(1)));
+    }
+
+    #[test]
+    fn turns_are_handed_over_in_order_and_time_out() {
+        let (direction, bench) = (open(), Bench::at(10));
+        assert!(direction.try_turn());
+        let nodes = [
+            Node::new(raw(1), NEVER),
+            Node::new(raw(2), 50),
+            Node::new(raw(3), NEVER),
+            Node::new(raw(4), 60),
+        ];
+        for node in &nodes {
+            // SAFETY: the nodes outlive the test's use of the queue.
+            assert_eq!(unsafe { direction.enqueue(node) }, Enqueue::Queued);
+            direction.after_queueing(node.until, &bench, |_| unreachable!());
+        }
+        assert_eq!(bench.armed(), [50]);
+        assert_eq!(bench.advance(50, &direction), [raw(2)]);
+        assert_eq!(nodes[1].outcome(), Outcome::TimedOut);
+        assert_eq!(bench.armed(), [60]);
+        assert!(!direction.try_turn());
+        assert_eq!(direction.release(), Some(raw(1)));
+        assert_eq!(nodes[0].outcome(), Outcome::Granted);
+        // The tail times out, and the queue still works.
+        assert_eq!(bench.advance(60, &direction), [raw(4)]);
+        let late = Node::new(raw(5), NEVER);
+        // SAFETY: as above.
+        assert_eq!(unsafe { direction.enqueue(&late) }, Enqueue::Queued);
+        assert_eq!(direction.release(), Some(raw(3)));
+        assert_eq!(direction.release(), Some(raw(5)));
+        assert_eq!(direction.release(), None);
+        assert!(direction.try_turn());
+    }
+
+    #[test]
+    fn a_queue_that_empties_by_time_leaves_the_turn_usable() {
+        let (direction, bench) = (open(), Bench::at(10));
+        assert!(direction.try_turn());
+        let node = Node::new(raw(1), 20);
+        // SAFETY: the node outlives the test's use of the queue.
+        assert_eq!(unsafe { direction.enqueue(&node) }, Enqueue::Queued);
+        direction.after_queueing(20, &bench, |_| unreachable!());
+        assert_eq!(bench.advance(20, &direction), [raw(1)]);
+        assert_eq!(direction.release(), None);
+        // SAFETY: as above.
+        assert_eq!(unsafe { direction.enqueue(&node) }, Enqueue::Held);
+    }
+
+    #[test]
+    fn close_wakes_the_queue_and_disarms() {
+        let (direction, bench) = (open(), Bench::at(10));
+        assert!(direction.try_turn());
+        assert_eq!(park(&direction, &bench, 1, 100), []);
+        let nodes = [Node::new(raw(2), NEVER), Node::new(raw(3), 50)];
+        for node in &nodes {
+            // SAFETY: the nodes outlive the test's use of the queue.
+            assert_eq!(unsafe { direction.enqueue(node) }, Enqueue::Queued);
+        }
+        assert_eq!(direction.close(), Close::First(Some(raw(1))));
+        let mut woken = Vec::new();
+        direction.drain(&bench, |waiter| woken.push(waiter));
+        assert_eq!(woken, [raw(2), raw(3)]);
+        assert_eq!(nodes[0].outcome(), Outcome::Closed);
+        assert_eq!(bench.armed(), []);
+        let late = Node::new(raw(4), NEVER);
+        // SAFETY: as above.
+        assert_eq!(unsafe { direction.enqueue(&late) }, Enqueue::Closed);
+        assert_eq!(direction.release(), None);
+    }
+}

@@ -1,0 +1,30 @@
+//! What differs between operating systems. A new one is a new file that has:
+//!
+//! * `INTERESTS`: what a socket is registered for;
+//! * `BACKLOG`: the longest queue of connections not yet accepted;
+//! * `raise_descriptor_limit()`;
+//! * `placeholder()` and `replace(fd, placeholder)`: a descriptor on which every call fails, and
+//!   putting it atomically in place of another one, which is closed by that;
+//! * `accept`, `recv`, `peek`, `send`, `readv`, `writev` on non-blocking sockets: one system call
+//!   each, no SIGPIPE, new descriptors non-blocking and closed on exec; they clamp what they are asked
+//!   to do to [`MAX_BYTES`] and [`MAX_SLICES`];
+//! * `in_progress(error)`: has a non-blocking connect only been started?
+//! * `is_nonblocking(fd)`.
+//!
+//! No function here parks, and each reads `errno` right after the call that set it: a goroutine that
+//! is switched in between would read another thread's.
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use linux::*;
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+compile_error!("corio-net supports Linux so far; sys/mod.rs lists what another system has to define");
+
+/// The most bytes moved by one call. Systems have limits of their own, above this one, and what they
+/// leave out must not be taken for a socket that is empty or full.
+pub(crate) const MAX_BYTES: usize = 1 << 30;
+
+/// The most slices passed to one call, at most the system's `IOV_MAX`.
+pub(crate) const MAX_SLICES: usize = 1024;

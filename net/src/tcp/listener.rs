@@ -1,0 +1,291 @@
+//! [`TcpListener`].
+//!
+//! Accepting always asks the system: an accepted connection does not tell whether there is another.
+
+use super::{TcpStream, ip_address};
+use crate::resolve::{self, ToSocketAddrs};
+use crate::socket::{Socket, Way};
+use crate::{is_closed, sys};
+use corio::reactor::WaitReason;
+use socket2::{Domain, Protocol, SockRef, Type};
+use std::fmt;
+use std::io;
+use std::iter::FusedIterator;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Instant;
+
+/// A listening TCP socket: [`std::net::TcpListener`], parking the goroutine (or blocking the plain
+/// thread) that accepts.
+///
+/// # Beyond and apart from std
+///
+/// * [`set_deadline`](Self::set_deadline) and [`close`](Self::close), as in Go; `close` ends an
+///   [`accept`](Self::accept) under way.
+/// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
+/// * [`incoming`](Self::incoming) ends when the listener is closed.
+/// * Converting from std's type may fail, so it is `TryFrom`; back, it is
+///   [`into_std`](Self::into_std).
+///
+/// # Examples
+///
+/// ```
+/// use corio_net::{TcpListener, TcpStream};
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let addr = listener.local_addr()?;
+/// corio::spawn(move || {
+///     for stream in listener.incoming() {
+///         corio::spawn(move || stream?.write_all(b"hello"));
+///     }
+/// });
+///
+/// let mut text = String::new();
+/// TcpStream::connect(addr)?.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// # Ok(())
+/// # }
+/// ```
+pub struct TcpListener {
+    socket: Socket,
+}
+
+impl TcpListener {
+    /// Listens on the first of the addresses that works; port 0 takes any free one.
+    ///
+    /// As with std, the address may be one that closed connections still linger on (`SO_REUSEADDR`).
+    /// The queue of connections not yet accepted is as long as the system allows.
+    ///
+    /// # Errors
+    ///
+    /// The last address's error, for instance [`AddrInUse`](io::ErrorKind::AddrInUse).
+    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
+        resolve::each(addr, |addr| {
+            let kind = Type::STREAM.nonblocking().cloexec();
+            let socket =
+                socket2::Socket::new_raw(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&addr.into())?;
+            socket.listen(sys::BACKLOG)?;
+            let socket = Socket::open(socket.into(), false)?;
+            Ok(TcpListener { socket })
+        })
+    }
+
+    /// Waits for a connection.
+    ///
+    /// # Errors
+    ///
+    /// The system's, for instance out of descriptors (`EMFILE`) or
+    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted): the listener goes on working.
+    /// [`TimedOut`](io::ErrorKind::TimedOut) at the deadline. After [`close`](Self::close), one that
+    /// [`is_closed`] recognises.
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (fd, peer) =
+            self.socket
+                .io(Way::Read, WaitReason::NetAccept, sys::accept, |_| false)?;
+        Ok((TcpStream::open(fd)?, peer))
+    }
+
+    /// Accepts connections until the listener is closed, without their addresses.
+    ///
+    /// As with std, an error is an item and iteration goes on; other than with std, there is an end:
+    /// [`close`](Self::close).
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { listener: self }
+    }
+
+    /// Like [`incoming`](Self::incoming), but keeps the listener.
+    pub fn into_incoming(self) -> IntoIncoming {
+        IntoIncoming { listener: self }
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    ///
+    /// After [`close`](Self::close).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket
+            .control(|fd| SockRef::from(&fd).local_addr().and_then(ip_address))
+    }
+
+    /// Another handle to the same socket: they share everything, also the deadline and being closed.
+    ///
+    /// # Errors
+    ///
+    /// None; the result is std's signature.
+    pub fn try_clone(&self) -> io::Result<TcpListener> {
+        Ok(TcpListener {
+            socket: self.socket.clone(),
+        })
+    }
+
+    /// Sets the time to live of packets that are sent.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or closed.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.socket
+            .control(|fd| SockRef::from(&fd).set_ttl_v4(ttl))
+    }
+
+    /// See [`set_ttl`](Self::set_ttl).
+    ///
+    /// # Errors
+    ///
+    /// The system's, or closed.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.socket.control(|fd| SockRef::from(&fd).ttl_v4())
+    }
+
+    /// Takes the error that is pending on the socket.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be asked for, for instance after [`close`](Self::close).
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket.control(|fd| SockRef::from(&fd).take_error())
+    }
+
+    /// Whether [`accept`](Self::accept) fails with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of
+    /// waiting, from its next call on.
+    ///
+    /// A setting of this crate's: for the system, the socket is non-blocking always.
+    ///
+    /// # Errors
+    ///
+    /// After [`close`](Self::close).
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.socket.set_nonblocking(nonblocking)
+    }
+
+    /// Sets when [`accept`](Self::accept) gives up, or lets it wait for ever. Applies to a call that
+    /// waits already, too; a time in the past ends it at once.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = corio_net::TcpListener::bind("127.0.0.1:0")?;
+    /// listener.set_deadline(Some(Instant::now() + Duration::from_millis(5)))?;
+    /// assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// After [`close`](Self::close).
+    pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
+        self.socket.set_deadline(Way::Read, deadline)
+    }
+
+    /// Stops listening, for all handles: calls under way and later ones fail with an error that
+    /// [`is_closed`] recognises. When it returns, the port is free.
+    ///
+    /// Dropping the last handle closes as well; this is for a listener that somebody else is waiting
+    /// on.
+    ///
+    /// # Errors
+    ///
+    /// If it is closed already.
+    pub fn close(&self) -> io::Result<()> {
+        self.socket.close()
+    }
+
+    /// Converts to std's type, blocking unless [`set_nonblocking`](Self::set_nonblocking) says
+    /// otherwise. The deadline stays behind.
+    ///
+    /// # Errors
+    ///
+    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if there are other handles. After
+    /// [`close`](Self::close). If there are no more descriptors.
+    pub fn into_std(self) -> io::Result<std::net::TcpListener> {
+        self.socket.into_fd().map(Into::into)
+    }
+}
+
+impl TryFrom<std::net::TcpListener> for TcpListener {
+    type Error = io::Error;
+
+    /// Takes a listening socket over. If it was non-blocking, [`TcpListener::set_nonblocking`] applies.
+    fn try_from(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        let nonblocking = sys::is_nonblocking(listener.as_fd())?;
+        listener.set_nonblocking(true)?;
+        let socket = Socket::open(OwnedFd::from(listener), true)?;
+        socket.set_nonblocking(nonblocking)?;
+        Ok(TcpListener { socket })
+    }
+}
+
+impl AsFd for TcpListener {
+    /// The descriptor, for options. Don't change that it is non-blocking.
+    ///
+    /// After [`TcpListener::close`] it is open but good for nothing.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.lend()
+    }
+}
+
+impl AsRawFd for TcpListener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.lend().as_raw_fd()
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("TcpListener");
+        if let Ok(addr) = self.local_addr() {
+            debug.field("addr", &addr);
+        }
+        debug.field("fd", &self.socket.number()).finish()
+    }
+}
+
+/// Connections to a listener, until it is closed. See [`TcpListener::incoming`].
+#[derive(Debug)]
+#[must_use]
+pub struct Incoming<'a> {
+    listener: &'a TcpListener,
+}
+
+/// Connections to a listener, until it is closed. See [`TcpListener::into_incoming`].
+#[derive(Debug)]
+#[must_use]
+pub struct IntoIncoming {
+    listener: TcpListener,
+}
+
+fn next(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
+    match listener.accept() {
+        Ok((stream, _)) => Some(Ok(stream)),
+        Err(error) if is_closed(&error) => None,
+        Err(error) => Some(Err(error)),
+    }
+}
+
+impl Iterator for Incoming<'_> {
+    type Item = io::Result<TcpStream>;
+
+    fn next(&mut self) -> Option<io::Result<TcpStream>> {
+        next(self.listener)
+    }
+}
+
+impl FusedIterator for Incoming<'_> {}
+
+impl Iterator for IntoIncoming {
+    type Item = io::Result<TcpStream>;
+
+    fn next(&mut self) -> Option<io::Result<TcpStream>> {
+        next(&self.listener)
+    }
+}
+
+impl FusedIterator for IntoIncoming {}
