@@ -1,12 +1,10 @@
 //! Starting, running and recycling a goroutine that does next to nothing.
 //!
-//! `one_by_one` joins each before it starts the next; in `burst` many are started first and then
-//! run, as when a server is flooded. The floor sets up a coroutine on a stack that it had before, runs
+//! `one_by_one` joins each before it starts the next; in `burst` many are started before the first
+//! is joined, as when a server is flooded. The floor sets up a coroutine on a stack that it had before, runs
 //! it to its end and takes the stack back.
 
 use std::hint::black_box;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use corio_bench::{batched, within};
@@ -49,21 +47,12 @@ fn spawn(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter_custom(|iterations| {
                 within(procs, move || {
-                    let left = Arc::new(AtomicU64::new(0));
+                    let mut handles = Vec::with_capacity(BURST as usize);
                     batched(iterations, BURST, || {
                         let start = Instant::now();
-                        left.store(BURST, Relaxed);
-                        let main = corio::current();
-                        for _ in 0..BURST {
-                            let (left, main) = (Arc::clone(&left), main.clone());
-                            corio::spawn(move || {
-                                if left.fetch_sub(1, Relaxed) == 1 {
-                                    main.unpark();
-                                }
-                            });
-                        }
-                        while left.load(Relaxed) > 0 {
-                            corio::park();
+                        handles.extend((0..BURST).map(|_| corio::spawn(|| black_box(1_u64))));
+                        for handle in handles.drain(..) {
+                            let _ = black_box(handle.join());
                         }
                         start.elapsed()
                     })

@@ -45,7 +45,7 @@ use crate::sys;
 use crate::word::{Close, Publish, State};
 use corio::reactor::{WaitReason, park, prepare, timer};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 

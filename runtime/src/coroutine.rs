@@ -109,8 +109,8 @@ impl<X> Fiber<X> {
     /// `main` must not unwind.
     pub(crate) fn bind(stack: Stack, data: X, main: fn(usize), arg: usize) -> Self {
         const { assert!(mem::align_of::<X>() <= 16) };
-        let (bottom, class) = (stack.bottom().as_ptr() as usize, stack.class());
-        let (top, _) = stack.into_raw();
+        let (top, bottom) = (stack.top(), stack.bottom().as_ptr() as usize);
+        let (_, class) = stack.into_raw();
         let at = top.as_ptr() as usize - mem::size_of::<Top<X>>();
         debug_assert_eq!(at % 16, 0);
         let place = at as *mut Top<X>;

@@ -65,13 +65,15 @@
 //! | under [`run`], nothing can ever wake anybody | `run` panics with a list of who waits for what |
 //! | a setting is bad | an error that names the variable, its value and what is accepted |
 
-#![cfg_attr(loom, allow(dead_code, unused_imports))]
+#![cfg_attr(loom, allow(dead_code, unused_imports, unreachable_pub))]
 
 mod prim;
 mod state;
 
 #[cfg(not(loom))]
 mod coroutine;
+#[cfg(not(loom))]
+mod metrics;
 #[cfg(not(loom))]
 mod park;
 #[cfg(not(loom))]

@@ -99,7 +99,6 @@ impl Drop for ReturnPlain {
         let m: &'static M = unsafe { &*m };
         set(None);
         let slot = m.curg().expect("a plain thread has a slot");
-        slot.wait.retire();
         slot.clear_id();
         slot.status.set_idle();
         arena::put(slot);

@@ -141,6 +141,9 @@ impl Sched {
             }
             return Some(g);
         }
+        if self.stacks_wanted() {
+            held.local().stacks.flush();
+        }
         let now = held.refresh_clock();
         if self.run_timers(held, held.p()) > 0 || self.poll_now(held, now) > 0 {
             return held.local().queue.pop();

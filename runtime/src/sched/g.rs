@@ -170,6 +170,8 @@ impl G {
         location: &'static Location<'static>,
     ) {
         self.class.set(Some(class));
+        // The slot's last goroutine has lost its number: whoever still unparks it fails over this.
+        self.wait.retire();
         self.join.reset();
         self.link.store(0, Ordering::Relaxed);
         self.entry.set(Some(entry));
@@ -186,6 +188,7 @@ impl G {
     /// # Safety
     /// As [`G::fill`].
     pub(crate) unsafe fn fill_plain(&self, id: u64, m: &'static M) {
+        self.wait.retire();
         self.link
             .store(std::ptr::from_ref(m) as usize, Ordering::Relaxed);
         self.id.store(id | PLAIN, Ordering::Release);

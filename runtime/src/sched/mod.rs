@@ -308,6 +308,10 @@ impl Sched {
     ) {
         match m {
             Some(m) => m.send(held, spinning, first),
+            None if current::try_m().is_some_and(|m| m.burning.load(Ordering::Relaxed)) => {
+                self.put_back(held, spinning, first);
+                self.sysmon.want_m();
+            }
             None => {
                 if let Err((held, error)) = start::start_thread(self, held, spinning, first) {
                     self.no_thread(held, spinning, first, &error);
@@ -324,6 +328,11 @@ impl Sched {
         if !self.thread_failed.swap(true, Ordering::Relaxed) {
             eprintln!("corio: can't start a thread: {error}; goroutines may have to wait");
         }
+        self.put_back(held, spinning, first);
+    }
+
+    /// There was no M for the P: what it was to do waits in the queues.
+    fn put_back(&self, held: Held, spinning: bool, first: Option<GRef>) {
         if let Some(g) = first {
             self.global.push(g);
         }

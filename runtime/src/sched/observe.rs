@@ -31,42 +31,47 @@ pub(crate) struct GoroutineInfo {
 impl Sched {
     /// A snapshot of everything that is counted.
     pub(crate) fn observe(&self) -> Metrics {
-        let mut metrics = Metrics::default();
-        metrics.uptime = clock::uptime();
-        metrics.others = self.shared.get();
         let procs = self.procs();
+        let mut others = self.shared.get();
+        let mut in_use = Vec::with_capacity(procs as usize);
         for p in self.all_ps() {
             let counts = p.counters.get();
             if p.id >= procs {
-                metrics.others += counts;
+                others += counts;
                 continue;
             }
-            let mut proc = ProcMetrics::default();
-            proc.id = p.id as usize;
-            proc.queued = p.stealer.len() + usize::from(p.runnext.is_some());
-            proc.timers = p.timers.len();
-            proc.counts = counts;
-            metrics.procs.push(proc);
+            in_use.push(ProcMetrics {
+                id: p.id as usize,
+                queued: p.stealer.len() + usize::from(p.runnext.is_some()),
+                timers: p.timers.len(),
+                counts,
+            });
         }
-        metrics.idle_procs = self.idle.ps() as usize;
-        metrics.global_queue = self.global.len();
-        metrics.goroutines = goroutines();
-        metrics.threads = self.threads();
         let stacks = stack::stats();
-        let mut shown = StackMetrics::default();
-        shown.in_use = stacks.in_use;
-        shown.pooled = stacks.pooled;
-        shown.mapped = stacks.mapped;
-        shown.trimmed = stacks.trimmed;
-        metrics.stacks = shown;
-        metrics
+        Metrics {
+            uptime: clock::uptime(),
+            procs: in_use,
+            idle_procs: self.idle.ps() as usize,
+            others,
+            global_queue: self.global.len(),
+            goroutines: goroutines(),
+            threads: self.threads(),
+            stacks: StackMetrics {
+                in_use: stacks.in_use,
+                pooled: stacks.pooled,
+                mapped: stacks.mapped,
+                trimmed: stacks.trimmed,
+            },
+        }
     }
 
     fn threads(&self) -> ThreadMetrics {
-        let mut threads = ThreadMetrics::default();
-        threads.total = self.ms.workers() as usize;
-        threads.idle = self.idle_ms();
-        threads.spinning = self.idle.spinning() as usize;
+        let mut threads = ThreadMetrics {
+            total: self.ms.workers() as usize,
+            idle: self.idle_ms(),
+            spinning: self.idle.spinning() as usize,
+            ..ThreadMetrics::default()
+        };
         self.ms.for_each(|m| {
             if !m.is_worker() || m.curg().is_none() {
                 return;

@@ -33,8 +33,8 @@ impl Sched {
         let mut held = Some(mail.held);
         let mut first = mail.first;
         loop {
-            if first.is_none() && m.burning.load(Ordering::Relaxed) {
-                return self.end_burner(held);
+            if m.burning.load(Ordering::Relaxed) {
+                return self.end_burner(held, first);
             }
             let Found {
                 held: h,
@@ -48,6 +48,10 @@ impl Sched {
                 },
                 (held, _) => self.find_runnable(m, held),
             };
+            if m.burning.load(Ordering::Relaxed) {
+                // It was reniced on its way to the idle list, and found out only now.
+                return self.end_burner(Some(h), Some(g));
+            }
             match self.place(m, h, g) {
                 Placed::Here(h) => match self.execute(m, h, g, inherit) {
                     After::Loop(h) => held = h,
@@ -64,10 +68,11 @@ impl Sched {
 
     /// A reniced thread ends: it can't be made as fast as the others again.
     #[cold]
-    fn end_burner(&self, held: Option<Held>) {
-        self.sysmon.burner_ended();
-        if let Some(held) = held {
-            self.hand_off(held);
+    fn end_burner(&self, held: Option<Held>, first: Option<GRef>) {
+        match (held, first) {
+            (Some(held), Some(g)) => self.start_m(held, Some(g)),
+            (Some(held), None) => self.hand_off(held),
+            _ => {}
         }
     }
 
@@ -191,7 +196,6 @@ impl Sched {
                 None => stack::pool_put(stack),
             }
         }
-        g.wait.retire();
         g.status.set_dead();
         match &held {
             Some(held) => held.counters.finished.add(1),
@@ -300,7 +304,7 @@ pub(crate) fn suspend_current(m: &M, g: GRef, why: Suspend) {
             held.counters.parks.add(1);
         }
         // The loop takes it over: `M::resume_held`.
-        std::mem::forget(held);
+        let _taken_over = held;
     }
     // SAFETY: the caller is this goroutine, so it runs on this fiber's stack.
     unsafe { fiber.suspend(why) };

@@ -9,6 +9,7 @@ use crate::prim::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::prim::{Mutex, clock};
 use crate::sched::g::GRef;
 use crate::sched::Sched;
+use crate::sched::p::Held;
 use crate::stack::{self, SizeClass, Stack, StackError};
 use crate::state::gstatus::Readied;
 use std::collections::VecDeque;
@@ -92,11 +93,25 @@ impl Sched {
                     self.wake_stack_waiter(class);
                 }
                 Err(error) => {
-                    self.report_stacks(now, &error);
-                    return;
+                    if !self.flush_idle_caches() {
+                        self.report_stacks(now, &error);
+                        return;
+                    }
                 }
             }
         }
+    }
+
+    /// Puts the stacks that idle Ps keep into the pool; `true` if that brought one.
+    fn flush_idle_caches(&self) -> bool {
+        let before = stack::stats().pooled;
+        let idle: Vec<Held> = std::iter::from_fn(|| self.acquire_p(0)).collect();
+        for mut held in idle {
+            held.local().stacks.flush();
+            self.release_p(held);
+        }
+        self.submitted();
+        stack::stats().pooled > before
     }
 
     fn report_stacks(&self, now: u64, error: &StackError) {

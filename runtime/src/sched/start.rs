@@ -133,6 +133,9 @@ fn thread_main(m: &'static M) {
     let mail = m.wait_for_mail();
     sched.run_m(m, mail);
     current::set(None);
+    if m.burning.load(Ordering::Relaxed) {
+        sched.sysmon.burner_ended();
+    }
     sched.ms.put(m);
 }
 

@@ -45,8 +45,16 @@ const MS: u64 = 1_000_000;
 pub(crate) const SLICE: u64 = 10 * MS;
 /// A P that stays with one goroutine this long is asked to switch at its next chance.
 const ASK: u64 = 5 * MS;
+/// Hogs come in crowds: for this long after one was found, others are found sooner, so that a queue of
+/// them doesn't hold everybody up for a slice each.
+const CROWD: u64 = 20 * MS;
+/// A goroutine's time slice then: the next tick.
+const CROWD_SLICE: u64 = MS;
 /// All Ps must be idle this long before sysmon sleeps.
 const LINGER: u64 = 100 * MS;
+/// Looks for a deadlock, each after twice the pause of the one before, while the answer may change
+/// without any goroutine running (a thread of the program ends).
+const QUIET_LOOKS: u32 = 6;
 /// How often goroutines without a stack are retried, and pooled stacks trimmed.
 const SLOW: u64 = 100 * MS;
 /// A goroutine parked this long has its stack trimmed.
@@ -62,8 +70,10 @@ pub(crate) struct Bell {
     wake: Condvar,
     /// Reniced threads.
     burners: AtomicU32,
-    /// Called when everything has come to rest; set by `task::run`.
-    on_quiet: once_cell::sync::OnceCell<fn()>,
+    /// Called when everything has come to rest, says whether to call again; set by `task::run`.
+    on_quiet: once_cell::sync::OnceCell<fn() -> bool>,
+    /// A reniced thread wanted an M started: a thread it starts itself would inherit its niceness.
+    wanted: AtomicBool,
     pub(crate) tid: AtomicU32,
 }
 
@@ -83,12 +93,19 @@ impl Bell {
         self.burners.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// What to call when everything has come to rest, on sysmon's thread. The first call counts.
-    pub(crate) fn set_on_quiet(&self, hook: fn()) {
+    /// Asks sysmon to start an M, with its next tick, for the work that is queued.
+    pub(crate) fn want_m(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// What to call when everything has come to rest, on sysmon's thread: it says whether it wants to
+    /// be called again soon if nothing happens. The first call counts.
+    pub(crate) fn set_on_quiet(&self, hook: fn() -> bool) {
         let _ = self.on_quiet.set(hook);
     }
 
-    fn sleep(&self, timeout: Option<Duration>) {
+    /// Sleeps until rung or for `timeout`; `true` if rung.
+    fn sleep(&self, timeout: Option<Duration>) -> bool {
         let mut rung = self.rung.lock();
         if !*rung {
             match timeout {
@@ -96,7 +113,7 @@ impl Bell {
                 None => self.wake.wait(&mut rung),
             }
         }
-        *rung = false;
+        std::mem::take(&mut *rung)
     }
 }
 
@@ -133,6 +150,8 @@ struct Sysmon {
     last_trace: u64,
     trim_cursor: usize,
     rescue: bool,
+    /// Looks for a deadlock since everything came to rest.
+    looks: u32,
 }
 
 impl Sysmon {
@@ -147,6 +166,7 @@ impl Sysmon {
             last_trace: now,
             trim_cursor: 0,
             rescue: false,
+            looks: 0,
         }
     }
 
@@ -187,18 +207,23 @@ impl Sysmon {
         for n in 0..arena::count() {
             self.trim(n, u64::MAX);
         }
-        if let Some(on_quiet) = sched.sysmon.on_quiet.get() {
-            on_quiet();
-        }
+        let again = sched.sysmon.on_quiet.get().is_some_and(|on_quiet| on_quiet());
+        self.looks = if again { self.looks + 1 } else { 0 };
         if !sched.fall_asleep() {
             return true;
         }
-        let timeout = sched.settings.schedtrace.map(|every| {
+        let trace = sched.settings.schedtrace.map(|every| {
             let left = (self.last_trace + every.as_nanos() as u64).saturating_sub(clock::now());
             Duration::from_nanos(left)
         });
-        sched.sysmon.sleep(timeout);
+        let look = (1..=QUIET_LOOKS)
+            .contains(&self.looks)
+            .then(|| Duration::from_nanos(LINGER << self.looks));
+        let rung = sched.sysmon.sleep(trace.into_iter().chain(look).min());
         sched.sysmon.asleep.store(false, Ordering::Relaxed);
+        if rung {
+            self.looks = 0;
+        }
         true
     }
 
@@ -218,10 +243,9 @@ impl Sysmon {
         }
         drop(seat);
         sched.shared.polls.add(1);
-        if n > 0 {
-            sched.shared.wakeups.add(n);
-            sched.submitted();
-        }
+        sched.shared.wakeups.add(n);
+        // Even if nothing was ready: an M that found the seat taken has stopped, and nobody polls.
+        sched.submitted();
     }
 
     /// Looks at every P; returns when to come back.
@@ -305,7 +329,12 @@ impl Sysmon {
                 .ms
                 .by_id(word.m())
                 .is_some_and(|m| sys::is_blocked(m.tid.load(Ordering::Relaxed)));
-        if !blocked && (!waiting || stayed < SLICE) {
+        let slice = if now.saturating_sub(self.last_take) < CROWD {
+            CROWD_SLICE
+        } else {
+            SLICE
+        };
+        if !blocked && (!waiting || stayed < slice) {
             return;
         }
         let m = sched.ms.by_id(word.m());
@@ -347,6 +376,8 @@ impl Sysmon {
         for g in waiting {
             sched.global.push(g);
         }
+        // As in `poll`; and there may be work now that an idle P can take.
+        sched.submitted();
     }
 
     /// Renices the thread that goes on computing without a P.
@@ -354,7 +385,7 @@ impl Sysmon {
         let Some(m) = m else { return };
         let locked = m.locked.load(Ordering::Relaxed);
         let tid = m.tid.load(Ordering::Relaxed);
-        if !locked && tid != 0 && !m.burning.swap(true, Ordering::Relaxed) && sys::renice(tid) {
+        if !locked && tid != 0 && sys::renice(tid) && !m.burning.swap(true, Ordering::Relaxed) {
             self.sched.sysmon.burners.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -406,6 +437,9 @@ impl Sysmon {
     /// row, somebody is sent for it.
     fn rescue_work(&mut self) {
         let sched = self.sched;
+        if sched.sysmon.wanted.swap(false, Ordering::Relaxed) {
+            sched.submitted();
+        }
         let stranded = sched.idle.ps() > 0 && sched.idle.spinning() == 0 && sched.work_anywhere();
         if stranded && self.rescue {
             sched.shared.rescues.add(1);

@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 
 /// The right to wake one goroutine or thread, which is parked or about to park, exactly once.
 ///
-/// It must be used up: by [`ready`](Waiter::ready), by [`ReadyList::push`](super::ReadyList::push), or
+/// It must be used up: by [`ready`](Waiter::ready), by [`ReadyList::push`](crate::reactor::ReadyList::push), or
 /// by its owner with [`cancel`](Waiter::cancel). Dropping it makes the goroutine ready, as the
 /// mistake that does least harm.
 #[must_use = "a waiter that is forgotten leaves its goroutine parked for ever"]
@@ -42,7 +42,7 @@ impl Waiter {
         ready(g).then_some(g)
     }
 
-    /// Gives the wait up. Only for the owner, instead of [`park`].
+    /// Gives the wait up. Only for the owner, instead of [`park`](crate::reactor::park).
     pub fn cancel(self) {
         let _ = self.into_g();
     }

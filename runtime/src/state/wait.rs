@@ -160,8 +160,9 @@ impl WaitWord {
         }
     }
 
-    /// The goroutine is over: moves the sequence on and drops the token. Only by the owner, with no
-    /// wait open. An `unpark` in flight fails its compare-exchange over the new sequence.
+    /// The slot gets a new goroutine: moves the sequence on and drops the token that the last one may
+    /// have left. Only by the slot's holder, after the last goroutine's number is gone and with no wait
+    /// open. An `unpark` that still saw that number fails its compare-exchange over the new sequence.
     #[inline]
     pub(crate) fn retire(&self) {
         let seen = self.0.load(Ordering::Relaxed);

@@ -117,19 +117,21 @@ fn forget(tid: u32) {
     WAITING.lock().retain(|&(waiting, _)| waiting != tid);
 }
 
-/// Called by sysmon when everything has come to rest.
-fn on_quiet() {
+/// Called by sysmon when everything has come to rest. `true`: the answer may be another one soon.
+fn on_quiet() -> bool {
     let (tids, mains): (Vec<u32>, Vec<_>) = WAITING
         .lock()
         .iter()
         .map(|(tid, main)| (*tid, main.clone()))
         .unzip();
     if tids.is_empty() {
-        return;
+        return false;
     }
-    if let Some(report) = report::deadlock(&tids) {
-        for main in mains.iter().filter_map(Weak::upgrade) {
-            main.deadlock(&report);
-        }
+    let Some(report) = report::deadlock(&tids) else {
+        return true;
+    };
+    for main in mains.iter().filter_map(Weak::upgrade) {
+        main.deadlock(&report);
     }
+    false
 }
