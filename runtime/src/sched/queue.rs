@@ -36,9 +36,15 @@ impl RunNext {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Puts `g` there and returns what was there before.
+    /// Puts `g` there and returns what was there before. Only by the owner.
     #[inline]
     pub(crate) fn replace(&self, g: GRef) -> Option<GRef> {
+        if self.0.load(Ordering::Relaxed) == 0 {
+            // Only the owner ever puts something there, so it is still empty.
+            // Release: partner of the Acquire in `take`.
+            self.0.store(g.addr(), Ordering::Release);
+            return None;
+        }
         // AcqRel: partner of the swaps in `take`; the goroutine's contents go with its address.
         Self::from_word(self.0.swap(g.addr(), Ordering::AcqRel))
     }

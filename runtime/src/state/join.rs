@@ -8,8 +8,10 @@
 //! | --- | --- | --- |
 //! | `STORED` | the goroutine, once | the result lies in the slot; the handle's side owns it |
 //! | `DETACHED` | the handle's drop, once | nobody will join |
-//! | `FINISHED` | its M, once, after `STORED` | the slot is no longer used by the scheduler |
+//! | `FINISHED` | its M, once, at last | the slot is no longer used by the scheduler |
 //! | a pointer (the bits above) | a joiner | where the joiner's waiter lies |
+//!
+//! A result that needs no dropping is not announced by `STORED`: then nobody need drop it.
 //!
 //! * `DETACHED` before `STORED`: the goroutine drops its result itself, on its own stack.
 //! * `STORED` before `DETACHED`: the handle takes or drops the result *first* and detaches then.
@@ -95,12 +97,12 @@ impl JoinWord {
         self.0.fetch_or(waiter, Ordering::AcqRel) & FINISHED == 0
     }
 
-    /// The handle goes away unjoined. `Mine`: the result has been stored; the caller drops it and
+    /// The handle goes away unjoined. `Mine`: the result is there; the caller drops it and
     /// calls [`JoinWord::free_after_result`]. `Theirs`: the goroutine will drop it.
     pub(crate) fn detach(&self) -> ResultOf {
         let mut seen = self.0.load(Ordering::Acquire);
         loop {
-            if seen & STORED != 0 {
+            if seen & (STORED | FINISHED) != 0 {
                 return ResultOf::Mine;
             }
             // Acquire on failure: partner of the Release in `store`.
@@ -116,7 +118,7 @@ impl JoinWord {
         }
     }
 
-    /// The handle has taken or dropped the result. `true`: the caller frees the slot; otherwise the
+    /// The handle has dropped a stored result. `true`: the caller frees the slot; otherwise the
     /// goroutine's M will.
     #[must_use]
     pub(crate) fn free_after_result(&self) -> bool {

@@ -197,8 +197,12 @@ where
     // SAFETY: by contract.
     let f = unsafe { take::<F>(g.payload()) };
     let outcome = catch(f);
+    let nothing_to_drop = outcome.is_ok() && !mem::needs_drop::<T>() && fits::<Outcome<T>>();
     // SAFETY: the closure has been taken out; the payload is the goroutine's until `store`.
     unsafe { put(g.payload(), outcome) };
+    if nothing_to_drop {
+        return;
+    }
     if g.join.store() == ResultOf::Mine {
         // SAFETY: the outcome was put there above, and nobody else will take it.
         drop(unsafe { take::<Outcome<T>>(g.payload()) });

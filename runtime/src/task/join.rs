@@ -99,7 +99,7 @@ impl<T> JoinHandle<T> {
         }
         // SAFETY: finished, so the outcome is stored, and it is the handle's; `self` is not dropped.
         let outcome = unsafe { take::<Outcome<T>>(g.payload()) };
-        free(g);
+        sched().free(g);
         // SAFETY: `this` is not used again, nor dropped.
         drop(unsafe { std::ptr::read(&this.goroutine) });
         outcome
@@ -127,13 +127,6 @@ impl<T> JoinHandle<T> {
     }
 }
 
-/// The outcome is gone; frees the slot if its M is done with it.
-fn free(g: GRef) {
-    if g.join.free_after_result() {
-        sched().free(g);
-    }
-}
-
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         let g = self.g();
@@ -143,7 +136,9 @@ impl<T> Drop for JoinHandle<T> {
         struct Free(GRef);
         impl Drop for Free {
             fn drop(&mut self) {
-                free(self.0);
+                if self.0.join.free_after_result() {
+                    sched().free(self.0);
+                }
             }
         }
         // Also if the result's destructor panics.
