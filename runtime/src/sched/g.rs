@@ -54,7 +54,8 @@ pub(crate) struct G {
     link: AtomicUsize,
     entry: Cell<Option<EntryFn>>,
     payload: UnsafeCell<Payload>,
-    location: Cell<Option<&'static Location<'static>>>,
+    /// A `Location`; a plain word because observers read it at any time.
+    location: AtomicUsize,
 }
 
 const _: () = assert!(std::mem::size_of::<G>() == 80);
@@ -177,7 +178,8 @@ impl G {
         self.entry.set(Some(entry));
         // SAFETY: the caller holds the slot.
         unsafe { *self.payload.get() = payload };
-        self.location.set(Some(location));
+        let location = std::ptr::from_ref(location) as usize;
+        self.location.store(location, Ordering::Relaxed);
         // Release: partner of the Acquire in `id`; an observer that sees the number sees `location`.
         self.id.store(id, Ordering::Release);
         self.status.set_runnable();
@@ -216,7 +218,9 @@ impl G {
 
     /// Where it was spawned.
     pub(crate) fn location(&self) -> Option<&'static Location<'static>> {
-        self.location.get()
+        let location = self.location.load(Ordering::Relaxed) as *const Location<'static>;
+        // SAFETY: `fill` stores a `&'static Location`; a fresh slot holds null.
+        unsafe { location.as_ref() }
     }
 
     /// Its stack's size class.

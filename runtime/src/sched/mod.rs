@@ -59,7 +59,7 @@ use crate::prim::config::{MAX_GOROUTINES, MAX_PROCS, Migrate, Settings};
 use crate::prim::counters::SharedCounters;
 use crate::prim::{CachePadded, Mutex};
 use crate::state::idle::Idle;
-use crate::state::pstatus::{PState, PWord};
+use crate::state::pstatus::PState;
 use g::{EntryFn, GRef, Payload};
 use m::{M, Ms};
 use p::{Held, ID_BATCH, P};
@@ -181,7 +181,7 @@ impl Sched {
             if p.id >= n && idle {
                 lists.ps.retain(|listed| !std::ptr::eq(*listed, p));
                 self.idle.p_busy();
-                p.status.leave(PWord::STOPPED);
+                p.status.leave(p.status.load().with(PState::Stopped));
             } else if p.id < n && p.status.load().state() == PState::Stopped {
                 self.list_p(&mut lists, p);
             }
@@ -253,7 +253,8 @@ impl Sched {
         if held.id < self.procs() {
             self.list_p(&mut lists, held.p());
         } else {
-            held.release(PWord::STOPPED);
+            let word = held.status.load().with(PState::Stopped).owned_by(0);
+            held.release(word);
         }
         drop(lists);
         if moved {

@@ -200,7 +200,7 @@ impl Sysmon {
     /// into use. `true` if it slept.
     fn rest(&mut self) -> bool {
         let sched = self.sched;
-        if sched.stacks_wanted() {
+        if sched.stacks_wanted() || sched.work_anywhere() {
             return false;
         }
         while stack::trim_pool(TRIM_BATCH) > 0 {}
