@@ -242,7 +242,10 @@ mod tests {
             list.put(g);
         }
         assert!(list.len <= HIGH);
-        assert!(list.take().unwrap() == last, "the slot freed last is used first");
+        assert!(
+            list.take().unwrap() == last,
+            "the slot freed last is used first"
+        );
         list.put(last);
         list.flush();
         assert_eq!(list.len, 0);

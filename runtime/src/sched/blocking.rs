@@ -115,4 +115,3 @@ where
     let _end = EndBlocking;
     f()
 }
-

@@ -49,7 +49,8 @@ pub(crate) fn m<'a>() -> &'a M {
 /// The goroutine that calls, or the plain thread's slot.
 #[inline]
 pub(crate) fn g() -> GRef {
-    m().curg().expect("an M that runs user code has a goroutine")
+    m().curg()
+        .expect("an M that runs user code has a goroutine")
 }
 
 /// The goroutine that calls, if one does.

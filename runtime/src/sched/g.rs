@@ -16,9 +16,9 @@
 //! belong to the goroutine afterwards (the payload, from `STORED` on, to whoever `join` says).
 
 use crate::coroutine::Fiber;
-use crate::sched::reason::WaitReason;
 use crate::prim::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sched::m::M;
+use crate::sched::reason::WaitReason;
 use crate::stack::SizeClass;
 use crate::state::gstatus::GStatus;
 use crate::state::join::JoinWord;

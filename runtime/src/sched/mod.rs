@@ -39,8 +39,8 @@ pub(crate) mod blocking;
 pub(crate) mod current;
 pub(crate) mod find;
 pub(crate) mod g;
-pub(crate) mod observe;
 pub(crate) mod m;
+pub(crate) mod observe;
 pub(crate) mod p;
 pub(crate) mod queue;
 pub(crate) mod reactor;
@@ -197,7 +197,8 @@ impl Sched {
 
     /// I1: puts a P on the idle list.
     fn list_p(&self, lists: &mut Lists, p: &'static P) {
-        p.status.leave(p.status.load().with(PState::Idle).owned_by(0));
+        p.status
+            .leave(p.status.load().with(PState::Idle).owned_by(0));
         lists.ps.push(p);
         self.idle.p_idle();
     }
@@ -341,6 +342,18 @@ impl Sched {
         if spinning {
             self.idle.stop_spinning();
         }
+        // The poller's M is idle too, but not on the list: it comes back and takes the P.
+        self.poller.rouse();
+    }
+
+    /// Moves a goroutine to another M together with the P, if another can be had.
+    pub(crate) fn migrate(&self, held: Held, g: GRef) -> Result<(), Held> {
+        let m = self.lists.lock().ms.pop();
+        match m {
+            Some(m) => m.send(held, false, Some(g)),
+            None => start::start_thread(self, held, false, Some(g)).map_err(|(held, _)| held)?,
+        }
+        Ok(())
     }
 
     /// Puts the calling M on the idle list and waits for mail.
@@ -474,10 +487,7 @@ impl Sched {
             .map(|p| p.counters.finished.get())
             .sum::<u64>()
             + self.shared.finished.get();
-        let spawned: u64 = self
-            .all_ps()
-            .map(|p| p.counters.spawned.get())
-            .sum::<u64>()
+        let spawned: u64 = self.all_ps().map(|p| p.counters.spawned.get()).sum::<u64>()
             + self.shared.spawned.get();
         spawned.saturating_sub(finished)
     }

@@ -2,9 +2,7 @@
 
 use crate::prim::atomic::Ordering;
 use crate::prim::clock;
-use crate::prim::counters::{
-    GoroutineMetrics, Metrics, ProcMetrics, StackMetrics, ThreadMetrics,
-};
+use crate::prim::counters::{GoroutineMetrics, Metrics, ProcMetrics, StackMetrics, ThreadMetrics};
 use crate::sched::Sched;
 use crate::sched::g::GRef;
 use crate::sched::reason::WaitReason;

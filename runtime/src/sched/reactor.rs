@@ -195,7 +195,8 @@ impl Poller {
         self.seat
             .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
-            .then_some(Seat(self))
+            // Lazily: a seat that is made and dropped is given up.
+            .then(|| Seat(self))
     }
 
     /// Puts the reactor in its place and wakes whoever sleeps on the timekeeper.
@@ -204,6 +205,12 @@ impl Poller {
         fence(Site::AddTimer);
         self.timekeeper.wake();
         Ok(())
+    }
+
+    /// Wakes whoever is in a blocking poll: there is work and nobody else to do it.
+    pub(crate) fn rouse(&self) {
+        fence(Site::AddTimer);
+        self.reactor().wake();
     }
 
     /// A timer for `when` was added: wakes the poller if it would sleep longer.

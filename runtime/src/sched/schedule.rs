@@ -92,8 +92,10 @@ impl Sched {
                 return Placed::Elsewhere;
             }
         } else if self.migrates() && std::ptr::eq(run.m.get(), m) {
-            self.start_m(held, Some(g));
-            return Placed::Elsewhere;
+            return match self.migrate(held, g) {
+                Ok(()) => Placed::Elsewhere,
+                Err(held) => Placed::Here(held),
+            };
         }
         Placed::Here(held)
     }
@@ -285,7 +287,10 @@ fn main(addr: usize) {
     // a result or a payload was dropped.
     // SAFETY: `fill` stored entry and payload together, and this is the goroutine's only run.
     if catch_unwind(AssertUnwindSafe(|| unsafe { g.entry()(g) })).is_err() {
-        eprintln!("corio: a destructor panicked at the end of goroutine {}", g.id());
+        eprintln!(
+            "corio: a destructor panicked at the end of goroutine {}",
+            g.id()
+        );
         if sched().settings.panic == PanicPolicy::Abort {
             std::process::abort();
         }

@@ -7,8 +7,8 @@
 
 use crate::prim::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::prim::{Mutex, clock};
-use crate::sched::g::GRef;
 use crate::sched::Sched;
+use crate::sched::g::GRef;
 use crate::sched::p::Held;
 use crate::stack::{self, SizeClass, Stack, StackError};
 use crate::state::gstatus::Readied;
@@ -117,7 +117,8 @@ impl Sched {
     fn report_stacks(&self, now: u64, error: &StackError) {
         let waiters = &self.stack_waiters;
         let since = waiters.since.load(Ordering::Relaxed);
-        if now.saturating_sub(since) > REPORT_AFTER && !waiters.reported.swap(true, Ordering::Relaxed)
+        if now.saturating_sub(since) > REPORT_AFTER
+            && !waiters.reported.swap(true, Ordering::Relaxed)
         {
             eprintln!(
                 "corio: {} goroutines wait for a stack: {error}",

@@ -41,6 +41,7 @@ use std::thread;
 use std::time::Duration;
 
 const MS: u64 = 1_000_000;
+const SECOND: u64 = 1000 * MS;
 /// A goroutine's time slice, in ns; Go's.
 pub(crate) const SLICE: u64 = 10 * MS;
 /// A P that stays with one goroutine this long is asked to switch at its next chance.
@@ -122,10 +123,7 @@ pub(crate) fn start(sched: &'static Sched) -> io::Result<()> {
     thread::Builder::new()
         .name("corio-sysmon".into())
         .spawn(move || {
-            sched
-                .sysmon
-                .tid
-                .store(sys::gettid(), Ordering::Relaxed);
+            sched.sysmon.tid.store(sys::gettid(), Ordering::Relaxed);
             Sysmon::new(sched).run();
         })
         .map(drop)
@@ -152,6 +150,8 @@ struct Sysmon {
     rescue: bool,
     /// Looks for a deadlock since everything came to rest.
     looks: u32,
+    /// The last look for one while goroutines wait for a stack.
+    last_look: u64,
 }
 
 impl Sysmon {
@@ -167,6 +167,7 @@ impl Sysmon {
             trim_cursor: 0,
             rescue: false,
             looks: 0,
+            last_look: now,
         }
     }
 
@@ -200,15 +201,23 @@ impl Sysmon {
     /// into use. `true` if it slept.
     fn rest(&mut self) -> bool {
         let sched = self.sched;
-        if sched.stacks_wanted() || sched.work_anywhere() {
+        if sched.work_anywhere() {
+            return false;
+        }
+        if sched.stacks_wanted() {
+            // Perhaps for ever, so look for a deadlock; but go on retrying.
+            let now = clock::now();
+            if now - self.last_look >= SECOND {
+                self.last_look = now;
+                self.quiet();
+            }
             return false;
         }
         while stack::trim_pool(TRIM_BATCH) > 0 {}
         for n in 0..arena::count() {
             self.trim(n, u64::MAX);
         }
-        let again = sched.sysmon.on_quiet.get().is_some_and(|on_quiet| on_quiet());
-        self.looks = if again { self.looks + 1 } else { 0 };
+        self.looks = if self.quiet() { self.looks + 1 } else { 0 };
         if !sched.fall_asleep() {
             return true;
         }
@@ -225,6 +234,12 @@ impl Sysmon {
             self.looks = 0;
         }
         true
+    }
+
+    /// Tells `run` that everything has come to rest; `true` if it wants to be told again.
+    fn quiet(&self) -> bool {
+        let on_quiet = self.sched.sysmon.on_quiet.get();
+        on_quiet.is_some_and(|on_quiet| on_quiet())
     }
 
     /// Polls if nobody has for a while: all Ps may be in the hands of goroutines that compute.
@@ -422,7 +437,8 @@ impl Sysmon {
             unsafe {
                 let run = fiber.data();
                 let (_, _, since) = run.wait.get();
-                if now.saturating_sub(since) >= LONG_PARKED && !run.trimmed.swap(true, Ordering::Relaxed)
+                if now.saturating_sub(since) >= LONG_PARKED
+                    && !run.trimmed.swap(true, Ordering::Relaxed)
                 {
                     let (top, class) = fiber.stack();
                     let below = fiber.suspended_at() - TRIM_MARGIN;

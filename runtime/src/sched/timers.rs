@@ -191,9 +191,13 @@ impl Heap {
 
     fn sweep(&mut self) {
         let order = std::mem::take(&mut self.order);
-        let (keep, zombies): (Vec<_>, Vec<_>) = order.into_vec().into_iter().partition(
-            |&Reverse((_, slot))| matches!(self.slots[slot as usize].record, Record::Armed(_)),
-        );
+        let (keep, zombies): (Vec<_>, Vec<_>) =
+            order
+                .into_vec()
+                .into_iter()
+                .partition(|&Reverse((_, slot))| {
+                    matches!(self.slots[slot as usize].record, Record::Armed(_))
+                });
         for Reverse((_, slot)) in zombies {
             self.release(slot);
         }
@@ -260,7 +264,9 @@ mod tests {
     #[test]
     fn zombies_are_swept() {
         let timers = Timers::new();
-        let keys: Vec<Key> = (0..1000).map(|i| timers.add(1_000_000 + i, due(0))).collect();
+        let keys: Vec<Key> = (0..1000)
+            .map(|i| timers.add(1_000_000 + i, due(0)))
+            .collect();
         for key in keys {
             assert!(timers.cancel(key));
         }
@@ -270,6 +276,9 @@ mod tests {
         for i in 0..500 {
             timers.add(i, due(0));
         }
-        assert!(timers.heap.lock().slots.len() <= slots, "records are used again");
+        assert!(
+            timers.heap.lock().slots.len() <= slots,
+            "records are used again"
+        );
     }
 }

@@ -97,7 +97,8 @@ impl WaitToken {
     /// claim its own wait to give it up.
     #[inline]
     pub fn claim(self) -> Option<Waiter> {
-        self.g.wait.claim(self.seq).then_some(Waiter(self.g))
+        // Lazily: a waiter that is made and dropped wakes.
+        self.g.wait.claim(self.seq).then(|| Waiter(self.g))
     }
 
     /// Is the wait still open? It may be claimed at any moment; only the owner learns something

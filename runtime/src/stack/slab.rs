@@ -29,6 +29,7 @@
 
 use super::sys::{self, Step};
 use super::{Cause, GUARD_SIZE, GuardKind, SizeClass, StackError};
+use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use std::io;
 use std::ptr::NonNull;
@@ -153,8 +154,14 @@ pub(super) fn map(class: SizeClass, mapped: usize) -> Result<Carver, MapError> {
 
 /// Whether `MADV_GUARD_INSTALL` is to be left alone.
 static MPROTECT_ONLY: AtomicBool = AtomicBool::new(false);
-/// Whether a guard was made by `mprotect`.
-static MPROTECT_SEEN: AtomicBool = AtomicBool::new(false);
+/// Guards made by `mprotect`. Each takes two mappings of the process's limit.
+static SPLIT: AtomicUsize = AtomicUsize::new(0);
+/// Mappings left to the rest of the process when stacks have taken theirs: a thread that can't map
+/// its own stack or signal stack takes the process down.
+const MAPPINGS_SPARED: usize = 1024;
+
+/// How many mappings the process may have.
+static MAX_MAPPINGS: Lazy<usize> = Lazy::new(sys::max_mappings);
 
 /// Chooses how guards are installed from now on.
 pub(super) fn set_guard_kind(kind: GuardKind) {
@@ -163,7 +170,7 @@ pub(super) fn set_guard_kind(kind: GuardKind) {
 
 /// What the guards installed so far are.
 pub(super) fn guard_kind_seen() -> GuardKind {
-    if MPROTECT_SEEN.load(Ordering::Relaxed) {
+    if SPLIT.load(Ordering::Relaxed) > 0 {
         GuardKind::Mprotect
     } else {
         GuardKind::Auto
@@ -193,10 +200,17 @@ pub(super) unsafe fn guard(at: NonNull<u8>, len: usize, kind: GuardKind) -> io::
     if kind == GuardKind::Auto && unsafe { sys::guard_light(at, len) }.is_ok() {
         return Ok(());
     }
-    // SAFETY: as the caller vouches.
-    unsafe { sys::guard_split(at, len) }?;
-    MPROTECT_SEEN.store(true, Ordering::Relaxed);
-    Ok(())
+    let taken = 2 * SPLIT.fetch_add(1, Ordering::Relaxed);
+    let result = if taken + MAPPINGS_SPARED > *MAX_MAPPINGS {
+        Err(sys::out_of_mappings())
+    } else {
+        // SAFETY: as the caller vouches.
+        unsafe { sys::guard_split(at, len) }
+    };
+    if result.is_err() {
+        SPLIT.fetch_sub(1, Ordering::Relaxed);
+    }
+    result
 }
 
 /// How many slabs there can be. `slab_len` needs fewer than 100 per class for a million stacks.

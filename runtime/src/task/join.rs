@@ -1,8 +1,8 @@
 //! `JoinHandle`: the right to wait for a goroutine and to take its result.
 
 use crate::park::{WaitReason, Waiter, park, prepare};
-use crate::sched::g::GRef;
 use crate::prim::config::PanicPolicy;
+use crate::sched::g::GRef;
 use crate::sched::{current, sched};
 use crate::state::join::ResultOf;
 use crate::task::builder::take;

@@ -3,7 +3,7 @@
 //! Asked by sysmon when everything has come to rest, if somebody is in `run`. The answer is "no" as
 //! soon as anything could still wake a goroutine:
 //! * a goroutine is running or runnable (also one that blocks its thread in foreign code);
-//! * one waits for the clock, the network, a descriptor or a signal;
+//! * one waits for the network, a descriptor or a signal, or a timer is pending;
 //! * a waker of a future lives somewhere;
 //! * the process has a thread that is neither ours nor inside `run`.
 //!
@@ -39,6 +39,10 @@ fn activity(sched: &Sched) -> Counts {
 /// The goroutines, if nothing can wake any of them.
 fn all_asleep(sched: &Sched, in_run: &[u32]) -> Option<Vec<GoroutineInfo>> {
     if block_on::live_wakers() > 0 {
+        return None;
+    }
+    // A wait with a timeout doesn't show that it has one; its timer does.
+    if sched.next_timer() != clock::NEVER {
         return None;
     }
     let mut ours = sched.ms.tids();

@@ -16,8 +16,8 @@ pub(crate) fn gettid() -> u32 {
 /// Is the thread neither running nor ready to run? `false` if that can't be told.
 pub(crate) fn is_blocked(tid: u32) -> bool {
     let mut stat = [0u8; 128];
-    let read = File::open(format!("/proc/self/task/{tid}/stat"))
-        .and_then(|mut file| file.read(&mut stat));
+    let read =
+        File::open(format!("/proc/self/task/{tid}/stat")).and_then(|mut file| file.read(&mut stat));
     let Ok(n) = read else { return false };
     // "tid (name) state ...": the name may contain anything, so the last parenthesis counts.
     let after_name = stat[..n].iter().rposition(|&byte| byte == b')');

@@ -160,6 +160,19 @@ struct Facts {
     max_map_count: u64,
 }
 
+/// `vm.max_map_count`; no bound if it can't be read.
+pub(in super::super) fn max_mappings() -> usize {
+    match number(read_file(c"/proc/sys/vm/max_map_count", &mut [0; 32])) {
+        0 => usize::MAX,
+        max => usize::try_from(max).unwrap_or(usize::MAX),
+    }
+}
+
+/// What the kernel says when there are no more mappings.
+pub(in super::super) fn out_of_mappings() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOMEM)
+}
+
 /// Finds out which limit a failure ran into. Reads files below `/proc`.
 pub(in super::super) fn limit_hit(step: Step, error: &io::Error) -> Limit {
     let page = page_size() as u64;

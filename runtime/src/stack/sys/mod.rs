@@ -7,6 +7,7 @@
 //! | `unmap(at, len)` | gives a whole mapping back |
 //! | `guard_light(at, len)` | makes pages fault without splitting the mapping; fails where the kernel can't |
 //! | `guard_split(at, len)` | makes pages fault by splitting the mapping |
+//! | `max_mappings()`, `out_of_mappings()` | how many mappings there may be, which `guard_split` adds to; the error when there are |
 //! | `discard(at, len)` | gives pages back; they read as zero afterwards, guards stay |
 //! | `Limit`, `limit_hit(..)` | names the limit behind a failure, and its remedy; not for hot paths |
 //! | `on_fault(classify)` | calls `classify(address)` for memory faults, and the previous handler when it returns |
@@ -19,8 +20,9 @@
 mod linux;
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    Limit, SignalStack, abort, discard, guard_light, guard_split, limit_hit, map, on_fault,
-    page_size, set_signal_stack, signal_stack, signal_stack_min, unmap, write_stderr,
+    Limit, SignalStack, abort, discard, guard_light, guard_split, limit_hit, map, max_mappings,
+    on_fault, out_of_mappings, page_size, set_signal_stack, signal_stack, signal_stack_min, unmap,
+    write_stderr,
 };
 
 #[cfg(not(target_os = "linux"))]
