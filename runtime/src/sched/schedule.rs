@@ -33,7 +33,8 @@ impl Sched {
         let mut held = Some(mail.held);
         let mut first = mail.first;
         loop {
-            if m.burning.load(Ordering::Relaxed) {
+            // Unless a goroutine locked itself to it while it burned: nobody else may run that one.
+            if m.burning.load(Ordering::Relaxed) && !m.locked.load(Ordering::Relaxed) {
                 return self.end_burner(held, first);
             }
             let Found {
@@ -83,21 +84,28 @@ impl Sched {
         if g.fiber().is_none() {
             return Placed::Here(held);
         }
-        // SAFETY: it has a fiber, and we took it out of a queue.
-        let run = unsafe { g.run() };
-        if run.locks.get() > 0 {
-            let owner = run.m.get();
+        if let Some(owner) = self.locked_to(g) {
             if !std::ptr::eq(owner, m) {
                 owner.send(held, false, Some(g));
                 return Placed::Elsewhere;
             }
-        } else if self.migrates() && std::ptr::eq(run.m.get(), m) {
+        // SAFETY: it has a fiber, and we took it out of a queue.
+        } else if self.migrates() && std::ptr::eq(unsafe { g.run() }.m.get(), m) {
             return match self.migrate(held, g) {
                 Ok(()) => Placed::Elsewhere,
                 Err(held) => Placed::Here(held),
             };
         }
         Placed::Here(held)
+    }
+
+    /// The M that `g`, which the caller took out of a queue, is locked to.
+    #[inline]
+    pub(crate) fn locked_to(&self, g: GRef) -> Option<&'static M> {
+        let fiber = g.fiber()?;
+        // SAFETY: it has a fiber, and the caller holds it.
+        let run = unsafe { fiber.data() };
+        (run.locks.get() > 0).then(|| run.m.get())
     }
 
     /// Runs `g` until it gives the M back.

@@ -459,9 +459,36 @@ impl Sysmon {
         let stranded = sched.idle.ps() > 0 && sched.idle.spinning() == 0 && sched.work_anywhere();
         if stranded && self.rescue {
             sched.shared.rescues.add(1);
+            let failures = sched.shared.thread_failures.get();
             sched.submitted();
+            if sched.shared.thread_failures.get() != failures {
+                self.last_resort();
+            }
         }
         self.rescue = stranded;
+    }
+
+    /// No thread can be started, and all there are wait for goroutines locked to them, or block. What
+    /// needs no further thread is done here: due timers, and locked goroutines that are runnable.
+    fn last_resort(&self) {
+        let sched = self.sched;
+        let Some(mut held) = sched.acquire_p(0) else {
+            return;
+        };
+        for p in sched.all_ps() {
+            sched.run_timers(&mut held, p);
+        }
+        while let Some(g) = held.local().queue.pop() {
+            sched.global.push(g);
+        }
+        for _ in 0..sched.global.len() {
+            let Some(g) = sched.global.pop() else { break };
+            if let Some(m) = sched.locked_to(g) {
+                return m.send(held, false, Some(g));
+            }
+            sched.global.push(g);
+        }
+        sched.release_p(held);
     }
 
     fn trace(&mut self, now: u64) {
