@@ -88,9 +88,10 @@ fn prepare(settings: Settings) -> Sched {
 /// watches for events and timers.
 fn run(sched: &'static Sched) -> io::Result<()> {
     sysmon::start(sched)?;
-    let held = sched
-        .acquire_p(0)
-        .expect("nobody has taken a P before the start");
+    let Some(held) = sched.acquire_p(0) else {
+        // Other threads see the scheduler already and have started Ms; one of them will sit down.
+        return Ok(());
+    };
     start_thread(sched, held, false, None).map_err(|(held, error)| {
         sched.release_p(held);
         error
