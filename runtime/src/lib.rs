@@ -25,7 +25,7 @@
 //! | --- | --- |
 //! | start a goroutine | [`go!`], [`spawn`], [`Builder`], [`scope()`], [`run`] |
 //! | wait for one, or identify it | [`JoinHandle`], [`Goroutine`], [`current`] |
-//! | wait | [`sleep`], [`sleep_until`], [`park()`], [`park_timeout`], [`yield_now`] |
+//! | wait | [`sleep()`], [`sleep_until`], [`park()`], [`park_timeout`], [`yield_now`] |
 //! | wait for a future | [`block_on`] |
 //! | call what blocks the thread | [`blocking`] |
 //! | stay on one thread | [`lock_os_thread`] |
@@ -71,6 +71,8 @@ mod prim;
 mod state;
 
 #[cfg(not(loom))]
+mod api;
+#[cfg(not(loom))]
 mod coroutine;
 #[cfg(not(loom))]
 mod metrics;
@@ -86,8 +88,6 @@ mod stack;
 mod task;
 #[cfg(not(loom))]
 mod timer;
-#[cfg(not(loom))]
-mod api;
 
 #[cfg(not(loom))]
 pub use api::*;

@@ -30,7 +30,7 @@ reasons! {
     /// Not parked, or not known.
     #[default]
     None = "",
-    /// In [`sleep`](crate::sleep) or [`sleep_until`](crate::sleep_until).
+    /// In [`sleep`](crate::sleep()) or [`sleep_until`](crate::sleep_until).
     Sleep = "sleep",
     /// In [`park`](crate::park()) or [`park_timeout`](crate::park_timeout).
     Park = "park",
