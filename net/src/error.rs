@@ -56,7 +56,9 @@ mod tests {
     fn only_our_own_error_counts_as_closed() {
         assert!(is_closed(&closed()));
         assert!(!is_closed(&io::ErrorKind::NotConnected.into()));
-        assert!(!is_closed(&io::Error::other("use of closed network connection")));
+        assert!(!is_closed(&io::Error::other(
+            "use of closed network connection"
+        )));
         assert!(!is_closed(&timed_out()));
     }
 }

@@ -19,8 +19,10 @@ pub(crate) mod atomic {
 #[cfg(not(loom))]
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 
+#[cfg(all(loom, test))]
+pub(crate) use model::without;
 #[cfg(loom)]
-pub(crate) use model::{Mutex, MutexGuard, without};
+pub(crate) use model::{Mutex, MutexGuard};
 
 /// The sequentially consistent fences of this crate, by name.
 ///
@@ -32,13 +34,13 @@ pub(crate) enum Site {
     /// Partners: [`Site::Deadline`], [`Site::Fire`].
     Park,
     /// An operation queued for its turn; deadline and armed timer are read next.
-    /// Partners: [`Site::Deadline`], [`Site::Fire`].
+    /// Partner: [`Site::Deadline`].
     Queue,
     /// A deadline was stored; the waiter, the queue and the armed timer are read next.
     /// Partners: [`Site::Park`], [`Site::Queue`], [`Site::Fire`].
     Deadline,
     /// The timer has fired and is no longer armed; waiter, queue and deadline are read next.
-    /// Partners: [`Site::Park`], [`Site::Queue`], [`Site::Deadline`].
+    /// Partners: [`Site::Park`], [`Site::Deadline`].
     Fire,
 }
 

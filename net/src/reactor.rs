@@ -195,3 +195,45 @@ fn readiness(event: &Event) -> Readiness {
         flags,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_wake_up_ends_the_next_blocking_poll_and_no_other() {
+        let poller = Poller::new().unwrap();
+        let mut ready = ReadyList::default();
+        let start = Instant::now();
+        for _ in 0..3 {
+            poller.wake();
+            poller.wake();
+            // Eats the event, and leaves the wake-up to the poll that it is for.
+            poller.poll(Some(Duration::ZERO), &mut ready).unwrap();
+            poller.poll(Some(LONG), &mut ready).unwrap();
+        }
+        poller.wake();
+        poller.poll(None, &mut ready).unwrap();
+        assert!(start.elapsed() < LONG);
+        let (start, short) = (Instant::now(), Duration::from_millis(20));
+        // At most one poll ends early for the event of a wake-up that was used without it.
+        poller.poll(Some(short), &mut ready).unwrap();
+        poller.poll(Some(short), &mut ready).unwrap();
+        assert!(start.elapsed() >= short);
+    }
+
+    #[test]
+    fn a_wake_up_ends_a_poll_under_way() {
+        let poller = Poller::new().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..1000 {
+                let polling = scope.spawn(|| poller.poll(Some(LONG), &mut ReadyList::default()));
+                poller.wake();
+                polling.join().unwrap().unwrap();
+            }
+        });
+    }
+}

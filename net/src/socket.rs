@@ -32,6 +32,9 @@
 //! deregistered explicitly: that saves a system call per connection. (A child between `fork` and
 //! `exec` has one too; its events carry an old generation.)
 //!
+//! A call that never waits is a switch point too ([`checkpoint`]): otherwise a goroutine whose socket
+//! always has data would never let go of its P.
+//!
 //! No call here keeps anything derived from a thread-local over a park; system calls read `errno`
 //! before they return to this file.
 
@@ -43,7 +46,7 @@ use crate::reactor;
 use crate::source::{EXPOSED, Heap, NONBLOCKING, Side, Source, waking};
 use crate::sys;
 use crate::word::{Close, Publish, State};
-use corio::reactor::{WaitReason, park, prepare, timer};
+use corio::reactor::{WaitReason, checkpoint, park, prepare, timer};
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -154,8 +157,11 @@ impl Socket {
         short: impl Fn(&T) -> bool,
     ) -> io::Result<T> {
         let mut patience = Patience::of(self.side(way).timeout());
-        self.turn(way, &mut patience)?
-            .io(reason, &mut patience, call, short)
+        let result = self
+            .turn(way, &mut patience)?
+            .io(reason, &mut patience, call, short);
+        checkpoint();
+        result
     }
 
     /// Takes the direction's turn for several operations, each of which has a timeout's time; so has

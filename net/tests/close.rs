@@ -192,11 +192,17 @@ fn reused_descriptors_start_afresh() {
         for round in 0..200 {
             let (client, mut server) = pair();
             // Leave everything behind that a descriptor can remember.
-            client.set_deadline(after(Duration::from_millis(2))).unwrap();
-            client.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+            client
+                .set_deadline(after(Duration::from_millis(2)))
+                .unwrap();
+            client
+                .set_read_timeout(Some(Duration::from_millis(1)))
+                .unwrap();
             assert_timed_out((&client).read(&mut [0; 8]));
             client.set_nonblocking(true).unwrap();
-            server.set_read_deadline(after(Duration::from_millis(1 + round % 3))).unwrap();
+            server
+                .set_read_deadline(after(Duration::from_millis(1 + round % 3)))
+                .unwrap();
             assert_timed_out(server.read(&mut [0; 8]));
             drop((client, server));
             let (mut client, mut server) = pair();

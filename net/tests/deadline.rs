@@ -100,7 +100,9 @@ fn a_deadline_set_later_applies_to_a_blocked_read() {
             }
             match round % 3 {
                 0 => server.set_read_deadline(past()).unwrap(),
-                1 => server.set_deadline(after(Duration::from_millis(1))).unwrap(),
+                1 => server
+                    .set_deadline(after(Duration::from_millis(1)))
+                    .unwrap(),
                 _ => server.set_deadline(past()).unwrap(),
             }
             assert_timed_out(reader.join().unwrap());

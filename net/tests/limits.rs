@@ -12,7 +12,8 @@ fn limit() -> libc::rlimit {
         rlim_max: 0,
     };
     // SAFETY: the pointer is to a live `rlimit`.
-    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    assert_eq!(result, 0);
     limit
 }
 
@@ -22,7 +23,8 @@ fn set_soft_limit(soft: libc::rlim_t) {
         ..limit()
     };
     // SAFETY: the pointer is to a live `rlimit`.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    assert_eq!(result, 0);
 }
 
 #[test]

@@ -12,6 +12,8 @@ fn concurrent_writers_do_not_interleave() {
     everywhere(|| {
         const WRITERS: u8 = 8;
         const LEN: usize = 200_000;
+        // Not a literal, so that formatting has something to do.
+        let mark = || char::from(0x7f);
         let (client, mut server) = pair();
         let client = Arc::new(client);
         let writers: Vec<_> = (0..WRITERS)
@@ -20,7 +22,7 @@ fn concurrent_writers_do_not_interleave() {
                 corio::spawn(move || {
                     for _ in 0..5 {
                         (&mut &*client).write_all(&vec![number; LEN]).unwrap();
-                        write!(&mut &*client, "{}{}", '\u{7f}', "\u{7f}").unwrap();
+                        write!(&mut &*client, "\u{7f}{}", mark()).unwrap();
                     }
                 })
             })
@@ -66,7 +68,10 @@ fn concurrent_readers_share_the_bytes() {
             client.write_all(&[1; 100]).unwrap();
         }
         drop(client);
-        let sum: usize = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+        let sum: usize = readers
+            .into_iter()
+            .map(|reader| reader.join().unwrap())
+            .sum();
         assert_eq!(sum, LEN);
     });
 }

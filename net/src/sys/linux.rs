@@ -1,7 +1,11 @@
 //! Linux: see the list in [`sys`](super).
+//!
+//! Receiving and sending go through `syscall` and not through the C library's `recv` and `send`,
+//! which are cancellation points and, in a process with threads, pay for it with two atomic
+//! operations per call.
 
 use super::{MAX_BYTES, MAX_SLICES};
-use libc::{c_int, size_t, ssize_t};
+use libc::{c_int, c_void, size_t, ssize_t};
 use mio::Interest;
 use socket2::SockAddr;
 use std::fs::{File, OpenOptions};
@@ -9,6 +13,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::ptr;
 
 /// Both directions, and urgent data, which splits a read without a further edge.
 pub(crate) const INTERESTS: Interest = Interest::READABLE
@@ -50,8 +55,7 @@ pub(crate) fn replace(fd: BorrowedFd<'_>, placeholder: BorrowedFd<'_>) -> io::Re
     loop {
         // SAFETY: a system call on two open descriptors. Replacing what `fd` means is what the caller
         // asks for; the number stays open, so that `fd` stays as valid as it was.
-        let done =
-            unsafe { libc::dup3(placeholder.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) };
+        let done = unsafe { libc::dup3(placeholder.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) };
         if done >= 0 {
             return Ok(());
         }
@@ -70,9 +74,8 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
     let (accepted, peer) = unsafe {
         SockAddr::try_init(|storage, len| {
             let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-            let accepted = check(
-                libc::accept4(fd.as_raw_fd(), storage.cast(), len, flags) as ssize_t
-            )?;
+            let accepted =
+                check(libc::accept4(fd.as_raw_fd(), storage.cast(), len, flags) as ssize_t)?;
             Ok(OwnedFd::from_raw_fd(accepted as c_int))
         })?
     };
@@ -96,16 +99,36 @@ pub(crate) fn peek(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
 #[inline]
 fn recv_with(fd: BorrowedFd<'_>, buf: &mut [u8], flags: c_int) -> io::Result<usize> {
     let len: size_t = buf.len().min(MAX_BYTES);
-    // SAFETY: the kernel writes at most `len` bytes, to a buffer that has them.
-    count(unsafe { libc::recv(fd.as_raw_fd(), buf.as_mut_ptr().cast(), len, flags) })
+    // SAFETY: the kernel writes at most `len` bytes, to a buffer that has them, and no address.
+    count(unsafe {
+        libc::syscall(
+            libc::SYS_recvfrom,
+            fd.as_raw_fd(),
+            buf.as_mut_ptr(),
+            len,
+            flags,
+            ptr::null_mut::<c_void>(),
+            ptr::null_mut::<c_void>(),
+        )
+    } as ssize_t)
 }
 
 /// Sends; a broken connection is an error, not a signal.
 #[inline]
 pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     let len: size_t = buf.len().min(MAX_BYTES);
-    // SAFETY: the kernel reads at most `len` bytes, from a buffer that has them.
-    count(unsafe { libc::send(fd.as_raw_fd(), buf.as_ptr().cast(), len, libc::MSG_NOSIGNAL) })
+    // SAFETY: the kernel reads at most `len` bytes, from a buffer that has them, and no address.
+    count(unsafe {
+        libc::syscall(
+            libc::SYS_sendto,
+            fd.as_raw_fd(),
+            buf.as_ptr(),
+            len,
+            libc::MSG_NOSIGNAL,
+            ptr::null::<c_void>(),
+            0 as libc::socklen_t,
+        )
+    } as ssize_t)
 }
 
 /// Receives into several buffers.

@@ -20,7 +20,9 @@ mod linux;
 pub(crate) use linux::*;
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-compile_error!("corio-net supports Linux so far; sys/mod.rs lists what another system has to define");
+compile_error!(
+    "corio-net supports Linux so far; sys/mod.rs lists what another system has to define"
+);
 
 /// The most bytes moved by one call. Systems have limits of their own, above this one, and what they
 /// leave out must not be taken for a socket that is empty or full.

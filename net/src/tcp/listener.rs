@@ -83,9 +83,9 @@ impl TcpListener {
     /// [`TimedOut`](io::ErrorKind::TimedOut) at the deadline. After [`close`](Self::close), one that
     /// [`is_closed`] recognises.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, peer) =
-            self.socket
-                .io(Way::Read, WaitReason::NetAccept, sys::accept, |_| false)?;
+        let (fd, peer) = self
+            .socket
+            .io(Way::Read, WaitReason::NetAccept, sys::accept, |_| false)?;
         Ok((TcpStream::open(fd)?, peer))
     }
 
@@ -129,8 +129,7 @@ impl TcpListener {
     ///
     /// The system's, or closed.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).set_ttl_v4(ttl))
+        self.socket.control(|fd| SockRef::from(&fd).set_ttl_v4(ttl))
     }
 
     /// See [`set_ttl`](Self::set_ttl).

@@ -9,7 +9,7 @@ use super::ip_address;
 use crate::resolve::{self, ToSocketAddrs};
 use crate::socket::{Patience, Socket, Way};
 use crate::sys;
-use corio::reactor::WaitReason;
+use corio::reactor::{WaitReason, checkpoint};
 use socket2::{Domain, Protocol, SockRef, Type};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -310,8 +310,7 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).set_ttl_v4(ttl))
+        self.socket.control(|fd| SockRef::from(&fd).set_ttl_v4(ttl))
     }
 
     /// See [`set_ttl`](Self::set_ttl).
@@ -481,6 +480,8 @@ impl Write for &TcpStream {
             }
             buf = &buf[n..];
         }
+        drop(turn);
+        checkpoint();
         Ok(())
     }
 

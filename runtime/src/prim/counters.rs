@@ -143,7 +143,7 @@ counts! {
     global_gets,
     /// Times a P was handed to another thread because its goroutine said that it would block.
     hand_offs,
-    /// Times sysmon took a P from a goroutine that hogged or blocked its thread.
+    /// Times sysmon took a P from a goroutine that hogged it by computing.
     take_overs,
     /// Times the reactor was polled.
     polls,

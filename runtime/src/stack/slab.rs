@@ -130,14 +130,24 @@ fn slab_len(class: SizeClass, mapped: usize) -> usize {
     mapped.clamp(first, step).max(mapped / GROWTH)
 }
 
+/// Address space left to the rest of the process when stacks have taken theirs: an allocation that
+/// fails aborts. A slab is mapped with that much more, which is given back at once.
+const BYTES_SPARED: usize = 32 << 20;
+
 /// Maps a slab for a class that has `mapped` stacks already, as large as limits allow.
 pub(super) fn map(class: SizeClass, mapped: usize) -> Result<Carver, MapError> {
     let mut count = slab_len(class, mapped);
     let base = loop {
         let bytes = count * class.stride();
-        match sys::map(bytes) {
-            Ok(base) => break base,
-            Err(error) if count == 1 => return Err(MapError::System(Step::Map(bytes), error)),
+        match sys::map(bytes + BYTES_SPARED) {
+            Ok(base) => {
+                // SAFETY: the end of the new mapping, which nobody has seen.
+                unsafe { sys::unmap(base.byte_add(bytes), BYTES_SPARED) };
+                break base;
+            }
+            Err(error) if count == 1 => {
+                return Err(MapError::System(Step::Map(bytes + BYTES_SPARED), error));
+            }
             Err(_) => count /= 2,
         }
     };

@@ -167,10 +167,12 @@ fn start<F, T>(
 where
     F: FnOnce() -> T,
 {
+    // First: starting may panic, and a closure in the payload would be lost.
+    let sched = sched();
     let mut payload: Payload = [MaybeUninit::uninit(); 3];
     // SAFETY: the payload is a local that nothing else is in.
     unsafe { put(&mut payload, f) };
-    let spawned = sched().spawn(SpawnRequest {
+    let spawned = sched.spawn(SpawnRequest {
         entry: entry::<F, T> as EntryFn,
         payload,
         class,

@@ -60,7 +60,7 @@ pub(in super::super) fn map(len: usize) -> io::Result<NonNull<u8>> {
     Ok(NonNull::new(at.cast()).expect("the kernel maps nothing at address 0 unasked"))
 }
 
-/// Gives a whole mapping back.
+/// Gives a mapping, or its end, back.
 ///
 /// # Safety
 /// `at` and `len` are a mapping made by [`map`] that nobody uses any more.

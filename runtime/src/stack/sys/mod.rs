@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `page_size()` | the granularity of everything below |
 //! | `map(len)` | fresh zeroed read-write memory, committed on touch, not reserved where that can be avoided, never of huge pages |
-//! | `unmap(at, len)` | gives a whole mapping back |
+//! | `unmap(at, len)` | gives a mapping, or its end, back |
 //! | `guard_light(at, len)` | makes pages fault without splitting the mapping; fails where the kernel can't |
 //! | `guard_split(at, len)` | makes pages fault by splitting the mapping |
 //! | `max_mappings()`, `out_of_mappings()` | how many mappings there may be, which `guard_split` adds to; the error when there are |
