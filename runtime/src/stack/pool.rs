@@ -579,8 +579,8 @@ mod tests {
                 rlim_cur: bytes,
                 rlim_max: libc::RLIM_INFINITY,
             };
-            // Room for ten stacks and a half, where a first slab would have 30.
-            let room = class.stride() * 21 / 2;
+            // Room for ten stacks and a half, where a first slab would have 30, besides what is spared.
+            let room = class.stride() * 21 / 2 + slab::BYTES_SPARED;
             let tight = limit((pages * sys::page_size() + room) as u64);
             // SAFETY: only sets a limit of this process.
             unsafe { libc::setrlimit(libc::RLIMIT_AS, &tight) };

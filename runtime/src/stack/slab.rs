@@ -132,7 +132,7 @@ fn slab_len(class: SizeClass, mapped: usize) -> usize {
 
 /// Address space left to the rest of the process when stacks have taken theirs: an allocation that
 /// fails aborts. A slab is mapped with that much more, which is given back at once.
-const BYTES_SPARED: usize = 32 << 20;
+pub(super) const BYTES_SPARED: usize = 32 << 20;
 
 /// Maps a slab for a class that has `mapped` stacks already, as large as limits allow.
 pub(super) fn map(class: SizeClass, mapped: usize) -> Result<Carver, MapError> {
