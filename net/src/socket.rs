@@ -188,7 +188,8 @@ impl Socket {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let until = patience.until();
-        let waiter = prepare().into_raw();
+        // SAFETY: it is cancelled or parked for below, before anything else blocks.
+        let waiter = unsafe { prepare() }.into_raw();
         let node = Node::new(waiter, until);
         // SAFETY: if it is queued, we return only after we have been woken.
         match unsafe { side.enqueue(&node) } {
@@ -451,7 +452,8 @@ impl Turn<'_> {
         let limit = patience.until();
         side.set_limit(limit);
         loop {
-            let waiter = prepare().into_raw();
+            // SAFETY: it is cancelled or parked for below, before anything else blocks.
+            let waiter = unsafe { prepare() }.into_raw();
             match side.word.publish(waiter) {
                 Publish::Waiting => {}
                 Publish::Ready => {

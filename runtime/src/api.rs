@@ -99,7 +99,8 @@ pub fn metrics() -> Metrics {
 ///
 /// let (tx, rx) = mpsc::channel();
 /// let waiting = corio::spawn(move || {
-///     tx.send(reactor::prepare()).unwrap();
+///     // SAFETY: it is parked for right after.
+///     tx.send(unsafe { reactor::prepare() }).unwrap();
 ///     reactor::park(WaitReason::Io, 0);
 /// });
 /// rx.recv().unwrap().ready();

@@ -287,7 +287,11 @@ mod tests {
             let low = (sp - crate::stack::TRIM_MARGIN) as *mut u8;
             assert!(low as usize > bottom);
             std::ptr::write_bytes(bottom as *mut u8, 0xA5, low as usize - bottom);
-            assert_eq!(fiber.resume(), Some(Suspend::Yield), "the frames were intact");
+            assert_eq!(
+                fiber.resume(),
+                Some(Suspend::Yield),
+                "the frames were intact"
+            );
             assert_eq!(fiber.resume(), None);
             stack::pool_put(fiber.unbind());
         }

@@ -33,18 +33,29 @@ use crate::state::wait::Unparked;
 use crate::timer;
 use std::time::{Duration, Instant};
 
-/// The right to wake the caller. It must then either [`park`], or get the waiter back and
-/// [`cancel`](Waiter::cancel) it.
+/// The right to wake the caller, who then either [`park`]s, or gets the waiter back and
+/// [`cancel`](Waiter::cancel)s it.
+///
+/// # Safety
+///
+/// The waiter must be used up before the caller blocks on anything else, and before its goroutine or
+/// thread ends: that is what parking or cancelling sees to. A waiter left over would end a wait that it
+/// wasn't made for, and code relies on its waits not ending early.
 #[inline]
-pub fn prepare() -> Waiter {
+pub unsafe fn prepare() -> Waiter {
     Waiter(current::g())
 }
 
-/// Opens a wait of the caller that several parties compete to end. The caller must then either
-/// [`park`], or claim the token itself and cancel; if that claim fails somebody else is about to wake
-/// it, and it must park.
+/// Opens a wait of the caller that several parties compete to end. The caller then either [`park`]s, or
+/// claims the token itself and cancels; if that claim fails somebody else is about to wake it, and it
+/// must park.
+///
+/// # Safety
+///
+/// As for [`prepare`]: the wait must be over before the caller blocks on anything else or ends. (The
+/// token itself may be kept for as long as you like.)
 #[inline]
-pub fn begin() -> WaitToken {
+pub unsafe fn begin() -> WaitToken {
     let g = current::g();
     WaitToken {
         g,

@@ -46,7 +46,8 @@ pub fn sleep_until(deadline: Instant) {
 }
 
 fn sleep_ns(until: u64) {
-    let token = begin();
+    // SAFETY: it is parked for right below.
+    let token = unsafe { begin() };
     if until != NEVER {
         timer::wake_at(until, token);
     }

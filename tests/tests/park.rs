@@ -350,7 +350,8 @@ fn raw_wait_can_be_won_by_one_only() {
     let wins = Arc::new(AtomicUsize::new(0));
     let handle = corio::spawn(move || {
         for _ in 0..2000 {
-            let token = reactor::begin();
+            // SAFETY: it is parked for right after.
+            let token = unsafe { reactor::begin() };
             tx.send(token).unwrap();
             reactor::park(WaitReason::Io, 0);
             assert!(!token.is_open());
@@ -381,12 +382,15 @@ fn raw_wait_given_up_leaves_no_trace() {
     let _dog = watchdog();
     corio::spawn(|| {
         for _ in 0..100 {
-            let token = reactor::begin();
+            // SAFETY: it is cancelled right after.
+            let token = unsafe { reactor::begin() };
             token.claim().unwrap().cancel();
             assert!(token.claim().is_none());
-            reactor::prepare().cancel();
+            // SAFETY: it is cancelled.
+            unsafe { reactor::prepare() }.cancel();
             corio::sleep(Duration::from_micros(10));
-            reactor::prepare().ready();
+            // SAFETY: it is parked for right after.
+            unsafe { reactor::prepare() }.ready();
             reactor::park(WaitReason::Io, 0);
         }
     })
@@ -400,7 +404,8 @@ fn raw_waiter_survives_as_a_word() {
     let _dog = watchdog();
     let (tx, rx) = mpsc::channel();
     let handle = corio::spawn(move || {
-        tx.send(reactor::prepare().into_raw()).unwrap();
+        // SAFETY: it is parked for right after.
+        tx.send(unsafe { reactor::prepare() }.into_raw()).unwrap();
         reactor::park(WaitReason::Io, 0);
     });
     let raw = rx.recv().unwrap();

@@ -5,7 +5,6 @@ use corio::reactor::{self, ReadyList, WaitReason, Waiter};
 use corio_tests::{Rng, child, watchdog};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,21 +45,8 @@ fn sleep_until_the_past_returns() {
 
 #[test]
 fn sleepers_wake_in_order() {
-    let _dog = watchdog();
-    let order = Arc::new(Mutex::new(Vec::new()));
-    let start = Instant::now() + Duration::from_millis(20);
-    let handles: Vec<_> = [7u32, 3, 9, 1, 5]
-        .into_iter()
-        .map(|n| {
-            let order = Arc::clone(&order);
-            corio::spawn(move || {
-                corio::sleep_until(start + Duration::from_millis(20) * n);
-                order.lock().unwrap().push(n);
-            })
-        })
-        .collect();
-    handles.into_iter().for_each(|h| h.join().unwrap());
-    assert_eq!(*order.lock().unwrap(), [1, 3, 5, 7, 9]);
+    // With more Ps the threads' scheduling by the system would show.
+    child!("sleepers_order").env("CORIO_PROCS", 1).succeeds();
 }
 
 #[test]
@@ -130,7 +116,8 @@ fn raw_timer_calls_its_function_once() {
     corio::spawn(|| {
         let start = Instant::now();
         let when = timer::deadline(start + Duration::from_millis(5));
-        let waiter = reactor::prepare().into_raw();
+        // SAFETY: it is parked for below.
+        let waiter = unsafe { reactor::prepare() }.into_raw();
         let id = timer::add(when, fire, waiter.get(), 17);
         reactor::park(WaitReason::Io, 0);
         assert!(start.elapsed() >= Duration::from_millis(5));

@@ -17,6 +17,9 @@ pub(crate) mod counters;
 pub(crate) mod mutant;
 pub(crate) mod rng;
 
+use std::fmt;
+use std::io::{self, Write};
+
 pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use crossbeam_utils::sync::{Parker, Unparker};
 pub(crate) use parking_lot::{Condvar, Mutex};
@@ -24,13 +27,18 @@ pub(crate) use parking_lot::{Condvar, Mutex};
 /// Atomics and their orderings, from std or, in models, from loom.
 pub(crate) mod atomic {
     #[cfg(loom)]
-    pub(crate) use loom::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-    };
+    pub(crate) use super::mutant::{AtomicU32, AtomicU64, AtomicUsize};
+    #[cfg(loom)]
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, Ordering, fence};
     #[cfg(not(loom))]
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+}
+
+/// Writes a line to standard error. Unlike `eprintln!` it does not panic if that is closed.
+pub(crate) fn warn(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// The sequentially consistent fences of the runtime, by name.
@@ -56,7 +64,7 @@ pub(crate) enum Site {
 #[inline(always)]
 pub(crate) fn fence(site: Site) {
     #[cfg(loom)]
-    if mutant::removed(site) {
+    if !mutant::has_fence(site) {
         return;
     }
     let _ = site;

@@ -1,35 +1,262 @@
-//! Mutants for the loom models: takes one fence away, to show that the model notices.
+//! Mutants for the loom models: the runtime with one fence, bit or ordering taken away, to show that
+//! the models notice.
 //!
-//! Only compiled under `cfg(loom)`. A model sets the mutant before it explores and the explored
-//! threads read it, so it must not change during an exploration; models that use it hold the lock
-//! returned by [`without`].
+//! Only compiled under `cfg(loom)`. The algorithms know nothing of it: it works in the atomics that
+//! they are given ([`super::atomic`]) and in [`super::fence`]. A mutant holds for the OS thread that
+//! set it, and loom runs all threads of a model on the one that explores it, so models with different
+//! mutants may run side by side.
+//!
+//! Bits are addressed by the width of the word, because no model has two words of one width in which
+//! the bit means different things. Orderings are addressed by the place in the source where they
+//! stand, which the wrappers learn from `#[track_caller]`; [`uses`] lists those that were passed, so
+//! that a test can take away one after the other without naming any.
 
 use super::Site;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use loom::sync::atomic::{self, Ordering};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::panic::Location;
 
-static REMOVED: Mutex<Option<Site>> = Mutex::new(None);
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// Is this fence taken away in the running model?
-pub(crate) fn removed(site: Site) -> bool {
-    *REMOVED.lock().unwrap_or_else(PoisonError::into_inner) == Some(site)
+/// What is different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutant {
+    /// Nothing.
+    None,
+    /// The fence at this site is not there.
+    NoFence(Site),
+    /// Words of this width have no such bits: nothing written to or compared with them has.
+    NoBits(Width, u64),
+    /// In words of this width these bits stay set once they are.
+    StickyBits(Width, u64),
+    /// This ordering is relaxed.
+    Relaxed(Use),
 }
 
-/// Takes the fence at `site` away (or none) until the guard is dropped. Models with and without a
-/// mutant exclude each other.
-pub(crate) fn without(site: Option<Site>) -> Without {
-    let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    *REMOVED.lock().unwrap_or_else(PoisonError::into_inner) = site;
-    Without { _alone: alone }
+/// A width of words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    U32,
+    U64,
+    Usize,
 }
 
-/// Puts the fence back when dropped.
-pub(crate) struct Without {
-    _alone: MutexGuard<'static, ()>,
+/// One ordering at one place in the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Use {
+    place: &'static Location<'static>,
+    part: Part,
 }
 
-impl Drop for Without {
-    fn drop(&mut self) {
-        *REMOVED.lock().unwrap_or_else(PoisonError::into_inner) = None;
+impl Use {
+    /// The file it stands in.
+    pub(crate) fn file(self) -> &'static str {
+        self.place.file()
     }
 }
+
+/// Which part of an operation's ordering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Acquire,
+    AcquireOnFailure,
+    Release,
+}
+
+thread_local! {
+    static MUTANT: Cell<Mutant> = const { Cell::new(Mutant::None) };
+    static USES: RefCell<BTreeSet<Use>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// From now on the calling thread explores this mutant.
+pub(crate) fn set(mutant: Mutant) {
+    MUTANT.set(mutant);
+}
+
+/// Is the fence at `site` there?
+pub(crate) fn has_fence(site: Site) -> bool {
+    MUTANT.get() != Mutant::NoFence(site)
+}
+
+/// The orderings above relaxed that the calling thread's models have used.
+pub(crate) fn uses() -> Vec<Use> {
+    USES.with_borrow(|uses| uses.iter().copied().collect())
+}
+
+/// Does this part of an ordering hold?
+fn holds(place: &'static Location<'static>, part: Part) -> bool {
+    let this = Use { place, part };
+    USES.with_borrow_mut(|uses| uses.insert(this));
+    MUTANT.get() != Mutant::Relaxed(this)
+}
+
+/// The ordering of a load, or of a read-modify-write that fails.
+fn loading(place: &'static Location<'static>, order: Ordering, part: Part) -> Ordering {
+    match order {
+        Ordering::Acquire if !holds(place, part) => Ordering::Relaxed,
+        order => order,
+    }
+}
+
+/// The ordering of a store, or of a read-modify-write that succeeds.
+fn writing(place: &'static Location<'static>, order: Ordering) -> Ordering {
+    let acquire = || holds(place, Part::Acquire);
+    let release = || holds(place, Part::Release);
+    let (acquire, release) = match order {
+        Ordering::Acquire => (acquire(), false),
+        Ordering::Release => (false, release()),
+        Ordering::AcqRel => (acquire(), release()),
+        order => return order,
+    };
+    match (acquire, release) {
+        (true, true) => Ordering::AcqRel,
+        (true, false) => Ordering::Acquire,
+        (false, true) => Ordering::Release,
+        (false, false) => Ordering::Relaxed,
+    }
+}
+
+/// The bits that words of this width lack.
+fn lacking(width: Width) -> u64 {
+    match MUTANT.get() {
+        Mutant::NoBits(of, bits) if of == width => bits,
+        _ => 0,
+    }
+}
+
+/// The bits that stay set in words of this width.
+fn sticking(width: Width) -> u64 {
+    match MUTANT.get() {
+        Mutant::StickyBits(of, bits) if of == width => bits,
+        _ => 0,
+    }
+}
+
+/// The loads of one word, as an object of loom's in which they conflict.
+///
+/// To decide what may happen in another order loom keeps only the last access to a word. If one thread
+/// loads, and then another loads and writes, it compares the write with its own thread's load and
+/// overlooks that it could have come before the first one. If the loads conflict among themselves it
+/// tries them in every order, and with them the write.
+#[derive(Debug)]
+struct Loads(atomic::AtomicBool);
+
+impl Loads {
+    fn new() -> Self {
+        Loads(atomic::AtomicBool::new(false))
+    }
+
+    /// Called before every load. A failing compare-exchange: an access to loom that conflicts with
+    /// its like, stores nothing and synchronises nobody.
+    fn one_more(&self) {
+        let _ = self
+            .0
+            .compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+macro_rules! word {
+    ($name:ident, $of:ty, $width:expr) => {
+        /// loom's atomic, with the mutant of the running model.
+        #[derive(Debug)]
+        pub(crate) struct $name {
+            word: atomic::$name,
+            loads: Loads,
+        }
+
+        impl $name {
+            pub(crate) fn new(value: $of) -> Self {
+                $name {
+                    word: atomic::$name::new(value),
+                    loads: Loads::new(),
+                }
+            }
+
+            #[track_caller]
+            pub(crate) fn load(&self, order: Ordering) -> $of {
+                self.loads.one_more();
+                self.word
+                    .load(loading(Location::caller(), order, Part::Acquire))
+            }
+
+            /// loom doesn't know that nothing comes between what a read-modify-write reads and what
+            /// it writes: to it, a store could be older than a compare-exchange that came first and
+            /// was not seen. So the store first sees what is newest, in one step for loom. (As a swap
+            /// it would also pass on what others have released.)
+            #[track_caller]
+            pub(crate) fn store(&self, value: $of, order: Ordering) {
+                let order = writing(Location::caller(), order);
+                loom::stop_exploring();
+                let newest = <$of>::MAX / 3;
+                let newest = self
+                    .word
+                    .compare_exchange(newest, newest, Ordering::Relaxed, Ordering::Relaxed)
+                    .unwrap_or_else(|newest| newest);
+                self.word
+                    .store(Self::cut(value) | newest & sticking($width) as $of, order);
+                loom::explore();
+            }
+
+            #[track_caller]
+            pub(crate) fn swap(&self, value: $of, order: Ordering) -> $of {
+                let order = writing(Location::caller(), order);
+                self.word.swap(Self::cut(value), order)
+            }
+
+            #[track_caller]
+            pub(crate) fn fetch_add(&self, value: $of, order: Ordering) -> $of {
+                let order = writing(Location::caller(), order);
+                self.word.fetch_add(Self::cut(value), order)
+            }
+
+            #[track_caller]
+            pub(crate) fn fetch_sub(&self, value: $of, order: Ordering) -> $of {
+                let order = writing(Location::caller(), order);
+                self.word.fetch_sub(Self::cut(value), order)
+            }
+
+            #[track_caller]
+            pub(crate) fn fetch_or(&self, value: $of, order: Ordering) -> $of {
+                let order = writing(Location::caller(), order);
+                self.word.fetch_or(Self::cut(value), order)
+            }
+
+            #[track_caller]
+            pub(crate) fn compare_exchange(
+                &self,
+                current: $of,
+                new: $of,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$of, $of> {
+                let place = Location::caller();
+                self.word.compare_exchange(
+                    Self::cut(current),
+                    Self::cut(new) | current & sticking($width) as $of,
+                    writing(place, success),
+                    loading(place, failure, Part::AcquireOnFailure),
+                )
+            }
+
+            /// loom's never fails for no reason.
+            #[track_caller]
+            pub(crate) fn compare_exchange_weak(
+                &self,
+                current: $of,
+                new: $of,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$of, $of> {
+                self.compare_exchange(current, new, success, failure)
+            }
+
+            /// `value` without the bits that the mutant lacks.
+            fn cut(value: $of) -> $of {
+                value & !(lacking($width) as $of)
+            }
+        }
+    };
+}
+
+word!(AtomicU32, u32, Width::U32);
+word!(AtomicU64, u64, Width::U64);
+word!(AtomicUsize, usize, Width::Usize);

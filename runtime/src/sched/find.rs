@@ -148,7 +148,11 @@ impl Sched {
         if self.run_timers(held, held.p()) > 0 || self.poll_now(held, now) > 0 {
             return held.local().queue.pop();
         }
-        if m.spinning.get() || self.idle.try_spin(self.procs() - self.idle.ps()) {
+        if m.spinning.get()
+            || self
+                .idle
+                .try_spin(self.procs().saturating_sub(self.idle.ps()))
+        {
             m.spinning.set(true);
             if let Some(g) = self.steal(held) {
                 held.counters.steals.add(1);
@@ -260,7 +264,10 @@ impl Sched {
                 self.shared.wakeups.add(n as u64);
                 self.submitted();
             }
-            return None;
+            // An M that went idle meanwhile found the seat taken and stopped: its P is ours to watch
+            // with. (It listed the P, fenced, and looked at the seat; we do the reverse.)
+            self.idle.before_recheck();
+            return self.acquire_p(m.id);
         };
         let now = held.clock();
         held.local().polled = now;

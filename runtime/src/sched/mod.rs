@@ -57,7 +57,7 @@ pub(crate) use start::{sched, started};
 use crate::prim::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::prim::config::{MAX_GOROUTINES, MAX_PROCS, Migrate, Settings};
 use crate::prim::counters::SharedCounters;
-use crate::prim::{CachePadded, Mutex};
+use crate::prim::{CachePadded, Mutex, warn};
 use crate::state::idle::Idle;
 use crate::state::pstatus::PState;
 use g::{EntryFn, GRef, Payload};
@@ -328,14 +328,17 @@ impl Sched {
     fn no_thread(&self, held: Held, spinning: bool, first: Option<GRef>, error: &io::Error) {
         self.shared.thread_failures.add(1);
         if !self.thread_failed.swap(true, Ordering::Relaxed) {
-            eprintln!("corio: can't start a thread: {error}; goroutines may have to wait");
+            warn(format_args!(
+                "corio: can't start a thread: {error}; goroutines may have to wait"
+            ));
         }
         self.put_back(held, spinning, first);
     }
 
     /// There was no M for the P: what it was to do waits in the queues.
     fn put_back(&self, held: Held, spinning: bool, first: Option<GRef>) {
-        if let Some(g) = first {
+        // Nobody looks at the `runnext` of an idle P.
+        for g in first.into_iter().chain(held.runnext.take()) {
             self.global.push(g);
         }
         self.release_p(held);

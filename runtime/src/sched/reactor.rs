@@ -8,16 +8,14 @@
 //! seat and blocks in `poll` until the next timer. The other idle Ms sleep on their parkers. The
 //! seat's holder never has a P while it blocks.
 //!
-//! Sleeping until the next timer is a Dekker pair: the poller publishes until when it will sleep,
-//! fences (`PollUntil`) and reads every P's next timer; who adds a timer publishes it, fences
-//! (`AddTimer`) and reads until when the poller sleeps. One of them sees the other. The same pair
-//! covers the exchange of the reactor: the waker reads which reactor is installed after its fence,
-//! the poller before its own.
+//! Seat and wake-up time are words of `state::poll`, where it is argued that no timer is missed and
+//! that somebody always polls.
 
 use crate::prim::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::prim::{Condvar, Mutex, Site, clock, fence};
+use crate::prim::{Condvar, Mutex, Site, clock, fence, warn};
 use crate::sched::g::GRef;
 use crate::sched::waiter::Waiter;
+use crate::state::poll::PollWords;
 use once_cell::sync::OnceCell;
 use std::cell::UnsafeCell;
 use std::io;
@@ -121,14 +119,9 @@ impl Reactor for Timekeeper {
     }
 }
 
-/// `until` while nobody is in a blocking poll.
-const AWAKE: u64 = 0;
-
 /// Who polls, what, and until when.
 pub(crate) struct Poller {
-    seat: AtomicBool,
-    /// Until when the seat's holder sleeps; [`AWAKE`] if it doesn't.
-    until: AtomicU64,
+    words: PollWords,
     /// When somebody polled last.
     last: AtomicU64,
     list: UnsafeCell<ReadyList>,
@@ -145,16 +138,14 @@ pub(crate) struct Seat<'a>(&'a Poller);
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        // Release: partner of the Acquire in `sit`; the list goes with the seat.
-        self.0.seat.store(false, Ordering::Release);
+        self.0.words.rise();
     }
 }
 
 impl Poller {
     pub(crate) fn new() -> Self {
         Poller {
-            seat: AtomicBool::new(false),
-            until: AtomicU64::new(AWAKE),
+            words: PollWords::new(),
             last: AtomicU64::new(0),
             list: UnsafeCell::new(ReadyList::new()),
             timekeeper: Timekeeper::default(),
@@ -178,7 +169,7 @@ impl Poller {
 
     /// Does somebody poll, blocking or not?
     pub(crate) fn is_taken(&self) -> bool {
-        self.seat.load(Ordering::Relaxed)
+        self.words.is_taken()
     }
 
     /// When somebody polled last.
@@ -188,15 +179,8 @@ impl Poller {
 
     /// Takes the seat if it is free.
     pub(crate) fn sit(&self) -> Option<Seat<'_>> {
-        if self.seat.load(Ordering::Relaxed) {
-            return None;
-        }
-        // Acquire: partner of the Release in `Seat::drop`.
-        self.seat
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-            // Lazily: a seat that is made and dropped is given up.
-            .then(|| Seat(self))
+        // Lazily: a seat that is made and dropped is given up.
+        self.words.sit().then(|| Seat(self))
     }
 
     /// Puts the reactor in its place and wakes whoever sleeps on the timekeeper.
@@ -216,8 +200,7 @@ impl Poller {
     /// A timer for `when` was added: wakes the poller if it would sleep longer.
     #[inline]
     pub(crate) fn timer_added(&self, when: u64) {
-        fence(Site::AddTimer);
-        if when < self.until.load(Ordering::Relaxed) {
+        if self.words.sleeps_beyond(when) {
             self.reactor().wake();
         }
     }
@@ -234,15 +217,11 @@ impl Seat<'_> {
     /// computes. The caller must have no P.
     pub(crate) fn poll_blocking(&mut self, next: impl FnOnce() -> u64) -> &mut ReadyList {
         let poller = self.0;
-        // A timer added while `next` looks around sees this and wakes us, needed or not.
-        poller.until.store(clock::NEVER, Ordering::Relaxed);
         let reactor = poller.reactor();
-        fence(Site::PollUntil);
-        let until = next();
-        poller.until.store(until, Ordering::Relaxed);
+        let until = poller.words.sleep_until(next);
         let timeout = clock::until(until, clock::now());
         self.poll(reactor, timeout);
-        poller.until.store(AWAKE, Ordering::Relaxed);
+        poller.words.woke();
         poller.last.store(clock::now(), Ordering::Relaxed);
         // SAFETY: only the seat's holder uses the list.
         unsafe { &mut *poller.list.get() }
@@ -254,7 +233,7 @@ impl Seat<'_> {
         if let Err(error) = reactor.poll(timeout, list)
             && !self.0.failed.swap(true, Ordering::Relaxed)
         {
-            eprintln!("corio: polling for events failed: {error}");
+            warn(format_args!("corio: polling for events failed: {error}"));
         }
         list
     }

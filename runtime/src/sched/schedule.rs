@@ -13,6 +13,7 @@
 use crate::coroutine::Suspend;
 use crate::prim::atomic::{AtomicBool, Ordering};
 use crate::prim::config::PanicPolicy;
+use crate::prim::warn;
 use crate::sched::find::Found;
 use crate::sched::g::{GFiber, GRef, Run, WaitInfo};
 use crate::sched::m::{M, Mail};
@@ -49,7 +50,7 @@ impl Sched {
                 },
                 (held, _) => self.find_runnable(m, held),
             };
-            if m.burning.load(Ordering::Relaxed) {
+            if m.burning.load(Ordering::Relaxed) && !m.locked.load(Ordering::Relaxed) {
                 // It was reniced on its way to the idle list, and found out only now.
                 return self.end_burner(Some(h), Some(g));
             }
@@ -166,13 +167,16 @@ impl Sched {
         }
     }
 
-    /// Queues a goroutine that yielded. With a P it goes to the tail of the queue, which changes
-    /// nothing about how much work waits there, so nobody is woken.
+    /// Queues a goroutine that yielded. With a P it goes to the tail of the queue. If another one is in
+    /// `runnext` that makes two, and the idle are told; otherwise as much work waits as before.
     #[inline]
     fn requeue(&self, held: Option<Held>, g: GRef) -> Option<Held> {
         match held {
             Some(mut held) if !self.migrates() => {
                 held.local().queue.push(g);
+                if held.runnext.is_some() {
+                    self.submitted_by_p();
+                }
                 Some(held)
             }
             held => {
@@ -294,11 +298,13 @@ fn main(addr: usize) {
     // The entry catches the closure's panics; what unwinds out of it nevertheless is a panic while
     // a result or a payload was dropped.
     // SAFETY: `fill` stored entry and payload together, and this is the goroutine's only run.
-    if catch_unwind(AssertUnwindSafe(|| unsafe { g.entry()(g) })).is_err() {
-        eprintln!(
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| unsafe { g.entry()(g) })) {
+        // Its destructor might panic again, with nobody left to catch that.
+        std::mem::forget(payload);
+        warn(format_args!(
             "corio: a destructor panicked at the end of goroutine {}",
             g.id()
-        );
+        ));
         if sched().settings.panic == PanicPolicy::Abort {
             std::process::abort();
         }

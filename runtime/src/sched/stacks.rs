@@ -6,7 +6,7 @@
 //! and says so on standard error once if nothing moves for a second.
 
 use crate::prim::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::prim::{Mutex, clock};
+use crate::prim::{Mutex, clock, warn};
 use crate::sched::Sched;
 use crate::sched::g::GRef;
 use crate::sched::p::Held;
@@ -81,37 +81,45 @@ impl Sched {
         true
     }
 
-    /// sysmon's retry: maps stacks for those who wait, as far as that succeeds.
+    /// sysmon's retry: maps stacks for those who wait, as far as that succeeds, size by size.
     pub(crate) fn retry_stacks(&self, now: u64) {
-        while self.stacks_wanted() {
-            let Some(&(class, _)) = self.stack_waiters.list.lock().front() else {
-                return;
-            };
-            match stack::pool_get(class) {
-                Ok(stack) => {
-                    stack::pool_put(stack);
-                    self.wake_stack_waiter(class);
-                }
-                Err(error) => {
-                    if !self.flush_idle_caches() {
+        if !self.stacks_wanted() {
+            return;
+        }
+        self.flush_idle_caches();
+        let mut classes: Vec<SizeClass> = Vec::new();
+        for &(class, _) in self.stack_waiters.list.lock().iter() {
+            if !classes.contains(&class) {
+                classes.push(class);
+            }
+        }
+        for class in classes {
+            // Kept until as many are woken as there are stacks.
+            let mut stacks = Vec::new();
+            while self.stacks_wanted() {
+                match stack::pool_get(class) {
+                    Ok(stack) => stacks.push(stack),
+                    Err(error) => {
                         self.report_stacks(now, &error);
-                        return;
+                        break;
                     }
                 }
+                if !self.wake_stack_waiter(class) {
+                    break;
+                }
             }
+            stacks.into_iter().for_each(stack::pool_put);
         }
     }
 
-    /// Puts the stacks that idle Ps keep into the pool; `true` if that brought one.
-    fn flush_idle_caches(&self) -> bool {
-        let before = stack::stats().pooled;
+    /// Puts the stacks that idle Ps keep into the pool.
+    fn flush_idle_caches(&self) {
         let idle: Vec<Held> = std::iter::from_fn(|| self.acquire_p(0)).collect();
         for mut held in idle {
             held.local().stacks.flush();
             self.release_p(held);
         }
         self.submitted();
-        stack::stats().pooled > before
     }
 
     fn report_stacks(&self, now: u64, error: &StackError) {
@@ -120,10 +128,10 @@ impl Sched {
         if now.saturating_sub(since) > REPORT_AFTER
             && !waiters.reported.swap(true, Ordering::Relaxed)
         {
-            eprintln!(
+            warn(format_args!(
                 "corio: {} goroutines wait for a stack: {error}",
                 waiters.count.load(Ordering::Relaxed)
-            );
+            ));
         }
     }
 }

@@ -30,7 +30,7 @@
 pub(crate) mod sys;
 
 use crate::prim::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::prim::{Condvar, Mutex, clock};
+use crate::prim::{Condvar, Mutex, clock, warn};
 use crate::sched::m::M;
 use crate::sched::p::{Held, P};
 use crate::sched::{Sched, arena};
@@ -144,6 +144,9 @@ struct Sysmon {
     seen: Vec<Seen>,
     idle_since: Option<u64>,
     last_take: u64,
+    /// The last P taken from a goroutine that blocked: crowds of these hold nobody up for long if the
+    /// next tick is near.
+    last_blocked: u64,
     last_slow: u64,
     last_trace: u64,
     trim_cursor: usize,
@@ -162,6 +165,7 @@ impl Sysmon {
             seen: Vec::new(),
             idle_since: None,
             last_take: 0,
+            last_blocked: 0,
             last_slow: now,
             last_trace: now,
             trim_cursor: 0,
@@ -181,7 +185,7 @@ impl Sysmon {
             self.slow(now);
             self.trace(now);
             self.rescue_work();
-            if self.all_idle() {
+            if self.sched.all_at_rest() {
                 delay = 10 * MS;
                 let since = *self.idle_since.get_or_insert(now);
                 if now - since >= LINGER && self.rest() {
@@ -191,10 +195,6 @@ impl Sysmon {
                 self.idle_since = None;
             }
         }
-    }
-
-    fn all_idle(&self) -> bool {
-        self.sched.idle.ps() == self.sched.procs()
     }
 
     /// Everything is idle: gives memory back, looks for a deadlock, and sleeps until a P is taken
@@ -311,7 +311,8 @@ impl Sysmon {
             }
             self.retake(p, word, now - seen.since, waiting, now);
         }
-        if stuck || now.saturating_sub(self.last_take) < LINGER {
+        let last_take = self.last_take.max(self.last_blocked);
+        if stuck || now.saturating_sub(last_take) < LINGER {
             MS
         } else if running {
             5 * MS
@@ -364,16 +365,18 @@ impl Sysmon {
         // SAFETY: the compare-exchange took the P to SCHED, so it is ours.
         let mut held = unsafe { Held::new(p) };
         p.refresh_clock();
-        if !blocked {
+        if blocked {
+            self.last_blocked = now;
+        } else {
             sched.shared.take_overs.add(1);
             self.last_take = now;
             self.demote(m);
-            self.make_way(&mut held);
         }
+        self.make_way(&mut held);
         sched.hand_off(held);
     }
 
-    /// The goroutines that queued up behind a hog may be hogs themselves: they go to the global
+    /// The goroutines that queued up behind a hog, or behind one that blocks, may be like it: they go to the global
     /// queue, and whoever I/O has made ready meanwhile goes first.
     fn make_way(&self, held: &mut Held) {
         let sched = self.sched;
@@ -497,16 +500,22 @@ impl Sysmon {
         };
         if now - self.last_trace >= every.as_nanos() as u64 {
             self.last_trace = now;
-            eprintln!("{}", self.sched.observe().schedtrace());
+            warn(format_args!("{}", self.sched.observe().schedtrace()));
         }
     }
 }
 
 impl Sched {
+    /// Is no P in anybody's hands? Also none beyond `procs` whose goroutine hasn't switched yet.
+    fn all_at_rest(&self) -> bool {
+        self.all_ps()
+            .all(|p| matches!(p.status.load().state(), PState::Idle | PState::Stopped))
+    }
+
     /// Decides to sleep, under the lock that P's are taken into use under.
     fn fall_asleep(&self) -> bool {
         let _lists = self.lists.lock();
-        if self.idle.ps() != self.procs() || self.stacks_wanted() {
+        if !self.all_at_rest() || self.stacks_wanted() {
             return false;
         }
         self.sysmon.asleep.store(true, Ordering::Relaxed);

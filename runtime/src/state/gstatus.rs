@@ -34,9 +34,9 @@ pub(crate) const DEAD: u32 = 4;
 /// Mask of the values above.
 pub(crate) const STATE: u32 = 0xf;
 
-const NOTIFIED: u32 = 0x10;
-const SCAN: u32 = 0x20;
-const ON_M: u32 = 0x40;
+pub(super) const NOTIFIED: u32 = 0x10;
+pub(super) const SCAN: u32 = 0x20;
+pub(super) const ON_M: u32 = 0x40;
 
 /// See the module's table.
 #[derive(Debug)]
@@ -155,7 +155,11 @@ impl GStatus {
         {
             Ok(_) => Parked::Waiting,
             Err(found) => {
-                debug_assert_eq!(found, RUNNING | NOTIFIED, "parked a goroutine that isn't running");
+                debug_assert_eq!(
+                    found,
+                    RUNNING | NOTIFIED,
+                    "parked a goroutine that isn't running"
+                );
                 // Nobody else writes a notified word: the one right to make it ready is used up.
                 self.0.store(RUNNING, Ordering::Relaxed);
                 Parked::Notified
@@ -236,12 +240,10 @@ impl GStatus {
         let parked = WAITING | if scan.on_m { ON_M } else { 0 };
         // Release: the trimmed stack is handed on; partner of the Acquire in `ready`. Acquire on
         // failure: partner of the Release in `ready`.
-        match self.0.compare_exchange(
-            parked | SCAN,
-            parked,
-            Ordering::Release,
-            Ordering::Acquire,
-        ) {
+        match self
+            .0
+            .compare_exchange(parked | SCAN, parked, Ordering::Release, Ordering::Acquire)
+        {
             Ok(_) => Scanned::Parked,
             Err(_) if scan.on_m => {
                 let m = m();

@@ -19,9 +19,9 @@
 
 use crate::prim::atomic::{AtomicUsize, Ordering};
 
-const STORED: usize = 1;
-const DETACHED: usize = 2;
-const FINISHED: usize = 4;
+pub(super) const STORED: usize = 1;
+pub(super) const DETACHED: usize = 2;
+pub(super) const FINISHED: usize = 4;
 const BITS: usize = 7;
 
 /// See the module's table.
@@ -63,8 +63,8 @@ impl JoinWord {
 
     /// The goroutine has stored its result. `Mine`: nobody wants it, drop it here and now.
     pub(crate) fn store(&self) -> ResultOf {
-        // Release: partner of the Acquire in `detach`, which may then drop the result.
-        if self.0.fetch_or(STORED, Ordering::AcqRel) & DETACHED != 0 {
+        // Release: partner of the Acquires in `detach`, after which the handle may drop the result.
+        if self.0.fetch_or(STORED, Ordering::Release) & DETACHED != 0 {
             ResultOf::Mine
         } else {
             ResultOf::Theirs
@@ -73,8 +73,9 @@ impl JoinWord {
 
     /// The M is done with the slot, its very last act but for what the return value says.
     pub(crate) fn finish(&self) -> Finished {
-        // Release: partner of the Acquires in `is_finished` and `free_after_result`. Acquire:
-        // partner of the Release in `wait`, for the joiner's waiter.
+        // Release: partner of the Acquires in `is_finished`, `wait`, `detach` and `free_after_result`. Acquire:
+        // partner of the Release in `wait`, for the joiner's waiter, and of those in `detach` and
+        // `free_after_result`: the handle's side is done with the slot.
         let before = self.0.fetch_or(FINISHED, Ordering::AcqRel);
         Finished {
             free: before & DETACHED != 0,
@@ -100,16 +101,18 @@ impl JoinWord {
     /// The handle goes away unjoined. `Mine`: the result is there; the caller drops it and
     /// calls [`JoinWord::free_after_result`]. `Theirs`: the goroutine will drop it.
     pub(crate) fn detach(&self) -> ResultOf {
+        // Acquire, here and on failure: partner of the Releases in `store` and `finish`.
         let mut seen = self.0.load(Ordering::Acquire);
         loop {
             if seen & (STORED | FINISHED) != 0 {
                 return ResultOf::Mine;
             }
-            // Acquire on failure: partner of the Release in `store`.
+            // Release: partner of the Acquire in `finish`; what was done to the slot through the
+            // handle comes before the slot's next goroutine.
             match self.0.compare_exchange_weak(
                 seen,
                 seen | DETACHED,
-                Ordering::AcqRel,
+                Ordering::Release,
                 Ordering::Acquire,
             ) {
                 Ok(_) => return ResultOf::Theirs,
@@ -122,7 +125,7 @@ impl JoinWord {
     /// goroutine's M will.
     #[must_use]
     pub(crate) fn free_after_result(&self) -> bool {
-        // Acquire: partner of the Release in `finish`.
+        // Acquire: partner of the Release in `finish`. Release: partner of the Acquire there.
         self.0.fetch_or(DETACHED, Ordering::AcqRel) & FINISHED != 0
     }
 }

@@ -18,5 +18,6 @@ pub(crate) mod idle;
 pub(crate) mod join;
 #[cfg(all(loom, test))]
 mod models;
+pub(crate) mod poll;
 pub(crate) mod pstatus;
 pub(crate) mod wait;

@@ -44,10 +44,10 @@ pub(crate) enum PState {
 }
 
 const STATE: u64 = 0x7;
-const M_SHIFT: u32 = 3;
-const M_BITS: u64 = (1 << 21) - 1;
+pub(super) const M_SHIFT: u32 = 3;
+pub(super) const M_BITS: u64 = (1 << 21) - 1;
 const TICK_SHIFT: u32 = 24;
-const ONE_TICK: u64 = 1 << TICK_SHIFT;
+pub(super) const ONE_TICK: u64 = 1 << TICK_SHIFT;
 
 /// The highest M number that fits.
 pub(crate) const MAX_M: u32 = M_BITS as u32;
@@ -120,12 +120,13 @@ impl PStatus {
     #[must_use]
     #[inline]
     pub(crate) fn enter(&self, left: PWord) -> bool {
-        // Acquire: partner of this M's own Release in `leave`; with a taker in between it fails.
+        // Relaxed: the only word with this M's number and a state outside is the one this M stored,
+        // so if it is still there nobody else has touched the P since.
         self.0
             .compare_exchange(
                 left.0,
                 left.with(PState::Sched).0,
-                Ordering::Acquire,
+                Ordering::Relaxed,
                 Ordering::Relaxed,
             )
             .is_ok()
@@ -135,8 +136,8 @@ impl PStatus {
     /// Only by the owner in `SCHED`.
     #[inline]
     pub(crate) fn leave(&self, word: PWord) {
-        // Release: partner of the Acquire in `take`, and in `enter` by the same M. A P that is
-        // handed over or goes through the idle list is also ordered by the mailbox or the lock.
+        // Release: partner of the Acquire in `take`. A P that is handed over or goes through the
+        // idle list is ordered by the mailbox or the lock.
         self.0.store(word.0, Ordering::Release);
     }
 

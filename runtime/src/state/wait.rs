@@ -27,9 +27,9 @@
 
 use crate::prim::atomic::{AtomicU64, Ordering};
 
-const OPEN: u64 = 1;
-const USER: u64 = 2;
-const TOKEN: u64 = 4;
+pub(super) const OPEN: u64 = 1;
+pub(super) const USER: u64 = 2;
+pub(super) const TOKEN: u64 = 4;
 const SEQ: u32 = 8;
 const ONE: u64 = 1 << SEQ;
 
@@ -112,12 +112,11 @@ impl WaitWord {
             if seen >> SEQ != seq.0 || seen & OPEN == 0 {
                 return false;
             }
-            // Acquire: partner of the Release in `open`. Release: the owner's next `open` is
-            // ordered after this claim.
+            // Acquire: partner of the Release in `open`.
             match self.0.compare_exchange_weak(
                 seen,
                 seen & !(OPEN | USER),
-                Ordering::AcqRel,
+                Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return true,
@@ -136,7 +135,8 @@ impl WaitWord {
     /// asked between reading and changing the word, and a slot that changes hands in between has
     /// moved the sequence on, which makes the change fail.
     pub(crate) fn unpark(&self, same: impl Fn() -> bool) -> Unparked {
-        // Acquire: partner of the Release in `retire`; makes the `same` that follows fresh.
+        // Acquire: partner of the Release in `retire`, to make the `same` that follows fresh, and in
+        // `open_user`.
         let mut seen = self.0.load(Ordering::Acquire);
         loop {
             if !same() {
@@ -149,10 +149,11 @@ impl WaitWord {
                 // releases what this unparker did before.
                 (seen | TOKEN, Unparked::Token)
             };
-            // Release: partner of the Acquire in `open_user`.
+            // Release: partner of the Acquire in `open_user`. What the owner did before it opened
+            // the wait was acquired when `seen` was read.
             match self
                 .0
-                .compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Acquire)
+                .compare_exchange_weak(seen, next, Ordering::Release, Ordering::Acquire)
             {
                 Ok(_) => return found,
                 Err(now) => seen = now,
@@ -167,7 +168,6 @@ impl WaitWord {
     pub(crate) fn retire(&self) {
         let seen = self.0.load(Ordering::Relaxed);
         // Release: partner of the Acquire in `unpark`.
-        self.0
-            .store(((seen >> SEQ) + 1) << SEQ, Ordering::Release);
+        self.0.store(((seen >> SEQ) + 1) << SEQ, Ordering::Release);
     }
 }

@@ -134,7 +134,8 @@ impl Token {
             // A future that wakes itself would never let go of the P.
             return yield_now();
         }
-        let waiter = park::prepare().into_raw().get();
+        // SAFETY: it is parked for or cancelled right below.
+        let waiter = unsafe { park::prepare() }.into_raw().get();
         debug_assert!(waiter > NOTIFIED);
         // Release: partner of the Acquire in `notify`, for the waiter.
         match self

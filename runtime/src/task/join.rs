@@ -2,6 +2,7 @@
 
 use crate::park::{WaitReason, Waiter, park, prepare};
 use crate::prim::config::PanicPolicy;
+use crate::prim::warn;
 use crate::sched::g::GRef;
 use crate::sched::{current, sched};
 use crate::state::join::ResultOf;
@@ -34,11 +35,11 @@ fn panicked() {
     let name = unsafe { g.run() }.name.get();
     let name = name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
     let location = g.location().map(|at| format!(", spawned at {at}"));
-    eprintln!(
+    warn(format_args!(
         "goroutine {}{name}{} ended by a panic",
         g.id(),
         location.unwrap_or_default()
-    );
+    ));
     if sched().settings.panic == PanicPolicy::Abort {
         std::process::abort();
     }
@@ -89,7 +90,8 @@ impl<T> JoinHandle<T> {
         let this = ManuallyDrop::new(self);
         let g = this.g();
         if !g.join.is_finished() {
-            let waiter = prepare().into_raw();
+            // SAFETY: it is parked for or cancelled right below.
+            let waiter = unsafe { prepare() }.into_raw();
             if g.join.wait(waiter.get()) {
                 park(WaitReason::Join, this.goroutine.id() as usize);
             } else {

@@ -314,7 +314,8 @@ impl Shared {
         if self.running.load(Ordering::Acquire) == 1 {
             return;
         }
-        let waiter = park::prepare().into_raw().get();
+        // SAFETY: it is parked for or cancelled right below.
+        let waiter = unsafe { park::prepare() }.into_raw().get();
         self.waiter.store(waiter, Ordering::Relaxed);
         // Release: partner of the Acquire in `ended`, for the waiter. Acquire: partner of the
         // Releases there.
