@@ -26,7 +26,7 @@ pub fn sleep(duration: Duration) {
     sleep_ns(clock::after(duration));
 }
 
-/// Blocks the goroutine (or the plain thread) until `deadline`; returns at once if it has passed.
+/// Blocks the goroutine (or the plain thread) until `deadline`; if it has passed, it only yields.
 ///
 /// ```
 /// use std::time::{Duration, Instant};

@@ -139,9 +139,9 @@ counts! {
     steals,
     /// Times every other P was looked at and had nothing to steal.
     steal_misses,
-    /// Goroutines taken from the global queue.
+    /// Times goroutines were taken from the global queue.
     global_gets,
-    /// Times a P was handed to another thread because its goroutine said that it would block.
+    /// Times a P was handed on because its thread blocked, or was about to.
     hand_offs,
     /// Times sysmon took a P from a goroutine that hogged it by computing.
     take_overs,
@@ -191,7 +191,7 @@ pub struct GoroutineMetrics {
     pub running: usize,
     /// Parked.
     pub waiting: usize,
-    /// Free slots, kept for goroutines to come.
+    /// Slots that hold no goroutine: free ones, and those of plain threads.
     pub idle: usize,
 }
 

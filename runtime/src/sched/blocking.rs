@@ -49,6 +49,8 @@ struct EndBlocking;
 impl Drop for EndBlocking {
     fn drop(&mut self) {
         let m = current::m();
+        // SAFETY: the caller is this goroutine.
+        unsafe { current::g().run() }.blocking.set(false);
         if m.p().is_some() {
             // Either the P is still ours, in BLOCKING; or `f` parked, came back on another M, and
             // its P is in user code already.
@@ -100,9 +102,15 @@ pub fn blocking<F, T>(f: F) -> T
 where
     F: FnOnce() -> T,
 {
-    let Some(m) = current::try_m().filter(|m| m.is_worker() && m.curg().is_some()) else {
+    let Some(m) = current::try_m().filter(|m| m.is_worker()) else {
         return f();
     };
+    let Some(g) = m.curg() else { return f() };
+    // SAFETY: the caller is this goroutine.
+    if unsafe { g.run() }.blocking.replace(true) {
+        // Announced already.
+        return f();
+    }
     if let Some(held) = m.enter() {
         let sched = sched();
         if sched.wants_m(&held) {

@@ -253,8 +253,8 @@ impl Sched {
         }
         let mut seat = self.poller.sit()?;
         let ready = seat.poll_blocking(|| self.next_timer());
-        self.shared.polls.add(1);
         let Some(mut held) = self.acquire_p(m.id) else {
+            self.shared.polls.add(1);
             let n = ready.len();
             for g in ready.drain() {
                 self.global.push(g);
@@ -271,6 +271,7 @@ impl Sched {
         };
         let now = held.clock();
         held.local().polled = now;
+        held.counters.polls.add(1);
         self.enqueue_all(&mut held, ready.drain());
         drop(seat);
         Some(held)

@@ -118,11 +118,13 @@ pub(crate) struct Run {
     pub(crate) wait: WaitInfo,
     /// Nesting of `lock_os_thread`, and the M it is locked to while that is not zero.
     pub(crate) locks: Cell<u32>,
+    /// It is inside `blocking`.
+    pub(crate) blocking: Cell<bool>,
     /// Its stack has been trimmed since it last ran.
     pub(crate) trimmed: AtomicBool,
 }
 
-// SAFETY: `m`, `locks` are touched only by whoever runs the goroutine; `name`, `wait` and `trimmed`
+// SAFETY: `m`, `locks`, `blocking` are touched only by whoever runs the goroutine; `name`, `wait` and `trimmed`
 // are synchronised.
 unsafe impl Send for Run {}
 

@@ -10,8 +10,8 @@
 //! | `p`, `outside`, `spinning` | its thread | its thread |
 //! | `curg` | its thread | observers |
 //! | `mail_*` | whoever took it off the idle list (or holds its locked G), before unparking | its thread, after |
-//! | `cpu_clock`, `tid` | its thread at start | sysmon |
-//! | `burning` | sysmon | its thread: a reniced thread ends after its goroutine |
+//! | `tid` | its thread at start | sysmon |
+//! | `burning` | sysmon; its thread when it ends | its thread: a reniced one ends after its goroutine |
 //! | `locked` | its thread | sysmon |
 
 use crate::prim::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
@@ -84,6 +84,11 @@ impl M {
     #[inline]
     pub(crate) fn is_worker(&self) -> bool {
         self.worker.load(Ordering::Relaxed)
+    }
+
+    /// Has its thread been changed, so that one started from it would be changed as well?
+    pub(crate) fn is_special(&self) -> bool {
+        self.burning.load(Ordering::Relaxed) || self.locked.load(Ordering::Relaxed)
     }
 
     /// Enters the runtime from outside. `None`: this M has no P, or has lost it just now.
@@ -271,7 +276,6 @@ impl Ms {
         m.p.set(None);
         m.spinning.set(false);
         m.tid.store(0, Ordering::Relaxed);
-        m.burning.store(false, Ordering::Relaxed);
         m.locked.store(false, Ordering::Relaxed);
         let mut ms = self.0.lock();
         ms.workers -= u32::from(m.is_worker());

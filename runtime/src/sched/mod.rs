@@ -253,12 +253,14 @@ impl Sched {
         let mut lists = self.lists.lock();
         if held.id < self.procs() {
             self.list_p(&mut lists, held.p());
+            moved = true;
         } else {
             let word = held.status.load().with(PState::Stopped).owned_by(0);
             held.release(word);
         }
         drop(lists);
-        if moved {
+        self.idle.before_recheck();
+        if moved && self.work_anywhere() {
             self.submitted();
         }
     }
@@ -310,7 +312,9 @@ impl Sched {
     ) {
         match m {
             Some(m) => m.send(held, spinning, first),
-            None if current::try_m().is_some_and(|m| m.burning.load(Ordering::Relaxed)) => {
+            // A thread inherits the niceness of the one that starts it, and whatever a locked
+            // goroutine has done to its own.
+            None if current::try_m().is_some_and(M::is_special) => {
                 self.put_back(held, spinning, first);
                 self.sysmon.want_m();
             }
@@ -400,14 +404,25 @@ impl Sched {
         {
             held.counters.wakeups.add(1);
             let more = held.put_next(g);
-            m.leave(held);
-            if more {
-                self.submitted_by_p();
-            }
+            self.leave_with_work(m, held, more);
             return;
         }
         self.shared.wakeups.add(1);
         self.enqueue_global(g);
+    }
+
+    /// Leaves a P as it was entered, with a goroutine in its `runnext` and perhaps `more`. Inside
+    /// `blocking` the P goes to an M that will run them.
+    #[inline]
+    fn leave_with_work(&self, m: &M, held: Held, more: bool) {
+        if m.outside_state() == PState::Blocking {
+            m.forget_p();
+            return self.hand_off(held);
+        }
+        m.leave(held);
+        if more {
+            self.submitted_by_p();
+        }
     }
 
     /// Queues a goroutine for whoever comes first.
@@ -461,10 +476,7 @@ impl Sched {
             unsafe { g.fill(id, class, request.entry, request.payload, request.location) };
             held.counters.spawned.add(1);
             let more = held.put_next(g);
-            m.leave(held);
-            if more {
-                self.submitted_by_p();
-            }
+            self.leave_with_work(m, held, more);
             return Ok((g, id));
         }
         let g = arena::take()?;
@@ -483,8 +495,7 @@ impl Sched {
 
     /// Goroutines spawned and not finished.
     pub(crate) fn num_goroutines(&self) -> u64 {
-        // What finished is counted first: a goroutine that is seen to have finished has been seen
-        // to be spawned.
+        // Counters of several threads, read one by one: exact when nothing is spawned or ends.
         let finished: u64 = self
             .all_ps()
             .map(|p| p.counters.finished.get())

@@ -119,6 +119,9 @@ impl Reactor for Timekeeper {
     }
 }
 
+/// The pause after a poll that failed.
+const FAILED_POLL_PAUSE: Duration = Duration::from_millis(1);
+
 /// Who polls, what, and until when.
 pub(crate) struct Poller {
     words: PollWords,
@@ -230,10 +233,14 @@ impl Seat<'_> {
     fn poll(&mut self, reactor: &dyn Reactor, timeout: Option<Duration>) -> &mut ReadyList {
         // SAFETY: only the seat's holder uses the list.
         let list = unsafe { &mut *self.0.list.get() };
-        if let Err(error) = reactor.poll(timeout, list)
-            && !self.0.failed.swap(true, Ordering::Relaxed)
-        {
-            warn(format_args!("corio: polling for events failed: {error}"));
+        if let Err(error) = reactor.poll(timeout, list) {
+            if !self.0.failed.swap(true, Ordering::Relaxed) {
+                warn(format_args!("corio: polling for events failed: {error}"));
+            }
+            if timeout != Some(Duration::ZERO) {
+                // If it goes on failing, not in a tight loop.
+                std::thread::sleep(FAILED_POLL_PAUSE);
+            }
         }
         list
     }

@@ -36,7 +36,7 @@ impl Sched {
         loop {
             // Unless a goroutine locked itself to it while it burned: nobody else may run that one.
             if m.burning.load(Ordering::Relaxed) && !m.locked.load(Ordering::Relaxed) {
-                return self.end_burner(held, first);
+                return self.end_burner(m, held, first);
             }
             let Found {
                 held: h,
@@ -52,7 +52,7 @@ impl Sched {
             };
             if m.burning.load(Ordering::Relaxed) && !m.locked.load(Ordering::Relaxed) {
                 // It was reniced on its way to the idle list, and found out only now.
-                return self.end_burner(Some(h), Some(g));
+                return self.end_burner(m, Some(h), Some(g));
             }
             match self.place(m, h, g) {
                 Placed::Here(h) => match self.execute(m, h, g, inherit) {
@@ -70,7 +70,10 @@ impl Sched {
 
     /// A reniced thread ends: it can't be made as fast as the others again.
     #[cold]
-    fn end_burner(&self, held: Option<Held>, first: Option<GRef>) {
+    fn end_burner(&self, m: &M, held: Option<Held>, first: Option<GRef>) {
+        if m.spinning.replace(false) {
+            self.idle.stop_spinning();
+        }
         match (held, first) {
             (Some(held), Some(g)) => self.start_m(held, Some(g)),
             (Some(held), None) => self.hand_off(held),
@@ -286,6 +289,7 @@ fn new_fiber(m: &'static M, g: GRef, stack: Stack) -> GFiber {
         name: OnceLock::new(),
         wait: WaitInfo::default(),
         locks: Cell::new(0),
+        blocking: Cell::new(false),
         trimmed: AtomicBool::new(false),
     };
     GFiber::bind(stack, run, main, g.addr())

@@ -1,7 +1,7 @@
 //! Goroutines that can't start because there is no memory for their stack.
 //!
-//! A goroutine gets its stack when it first runs. If none can be had, it waits here, in a list per
-//! size class: nothing is lost and nothing fails, since other goroutines' ends free stacks. Whoever
+//! A goroutine gets its stack when it first runs. If none can be had, it waits here, in line with
+//! others of its size class: nothing is lost and nothing fails, since other goroutines' ends free stacks. Whoever
 //! ends looks here before putting its stack away; sysmon retries the mapping while somebody waits,
 //! and says so on standard error once if nothing moves for a second.
 

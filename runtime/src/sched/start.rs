@@ -134,7 +134,8 @@ fn thread_main(m: &'static M) {
     let mail = m.wait_for_mail();
     sched.run_m(m, mail);
     current::set(None);
-    if m.burning.load(Ordering::Relaxed) {
+    // One that sysmon marks from here on belongs to the M's next thread, which ends at once for it.
+    if m.burning.swap(false, Ordering::Relaxed) {
         sched.sysmon.burner_ended();
     }
     sched.ms.put(m);

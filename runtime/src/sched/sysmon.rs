@@ -56,12 +56,12 @@ const LINGER: u64 = 100 * MS;
 /// Looks for a deadlock, each after twice the pause of the one before, while the answer may change
 /// without any goroutine running (a thread of the program ends).
 const QUIET_LOOKS: u32 = 6;
-/// How often goroutines without a stack are retried, and pooled stacks trimmed.
+/// How often goroutines without a stack are retried, and stacks trimmed.
 const SLOW: u64 = 100 * MS;
 /// A goroutine parked this long has its stack trimmed.
 const LONG_PARKED: u64 = 100 * MS;
-/// Slots looked at, and stacks trimmed, per tick.
-const TRIM_BATCH: usize = 256;
+/// Slots looked at, and pooled stacks trimmed, at a time.
+const TRIM_BATCH: usize = 1024;
 
 /// How the sleeping sysmon is woken, and what it shares with others.
 #[derive(Default)]
@@ -304,7 +304,12 @@ impl Sysmon {
                 seen.runnext = runnext;
             }
             let seen = self.seen[i];
-            let waiting = self.somebody_waits(p, now);
+            let mut waiting = self.somebody_waits(p, now);
+            if waiting && p.id < self.sched.procs() && self.sched.idle.ps() > 0 {
+                // An idle P can serve them: see that somebody comes.
+                self.sched.submitted();
+                waiting = false;
+            }
             stuck |= waiting;
             if waiting && now - seen.since >= ASK {
                 p.preempt.store(true, Ordering::Relaxed);
@@ -321,7 +326,7 @@ impl Sysmon {
         }
     }
 
-    /// Does anybody wait for this P, whom no other P can serve?
+    /// Does anybody wait whom this P could serve?
     fn somebody_waits(&self, p: &P, now: u64) -> bool {
         p.has_work() || !self.sched.global.is_empty() || self.sched.next_timer() <= now
     }
@@ -368,7 +373,7 @@ impl Sysmon {
         if blocked {
             self.last_blocked = now;
         } else {
-            sched.shared.take_overs.add(1);
+            held.counters.take_overs.add(1);
             self.last_take = now;
             self.demote(m);
         }
@@ -410,15 +415,15 @@ impl Sysmon {
 
     /// What need not be done on every tick.
     fn slow(&mut self, now: u64) {
+        if now - self.last_slow < SLOW {
+            return;
+        }
+        self.last_slow = now;
         let end = (self.trim_cursor + TRIM_BATCH).min(arena::count());
         for n in self.trim_cursor..end {
             self.trim(n, now);
         }
         self.trim_cursor = if end == arena::count() { 0 } else { end };
-        if now - self.last_slow < SLOW {
-            return;
-        }
-        self.last_slow = now;
         self.sched.retry_stacks(now);
         stack::trim_pool(TRIM_BATCH);
     }

@@ -32,8 +32,15 @@ struct Main<T> {
 
 impl<T> Main<T> {
     fn end(&self, end: End<T>) {
-        self.end.lock().get_or_insert(end);
-        self.ended.notify_one();
+        let mut slot = self.end.lock();
+        if slot.is_none() {
+            *slot = Some(end);
+            self.ended.notify_one();
+        } else {
+            // Too late; dropping it may run user code, so not under the lock.
+            drop(slot);
+            drop(end);
+        }
     }
 }
 
