@@ -8,7 +8,7 @@
 //! No test waits for something by sleeping a while: it waits for the thing itself, and a [`Watchdog`] or
 //! the child's time limit ends it if that never comes.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -236,7 +236,12 @@ pub fn watchdog_for(limit: Duration) -> Watchdog {
     let (stop, stopped) = mpsc::channel::<()>();
     let thread = thread::spawn(move || {
         if stopped.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("{test}: no end after {limit:?}\n{:#?}", corio::metrics());
+            // `eprintln` would be captured together with the test's output, and lost.
+            let _ = writeln!(
+                std::io::stderr(),
+                "{test}: no end after {limit:?}\n{:#?}",
+                corio::metrics()
+            );
             std::process::abort();
         }
     });
@@ -264,7 +269,10 @@ pub fn yield_until(mut done: impl FnMut() -> bool) {
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(30), "{what}: still not");
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "{what}: still not"
+        );
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -312,7 +320,14 @@ pub fn threads() -> Vec<u32> {
 pub fn proc_number(file: &str, field: &str) -> u64 {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':')?.split_whitespace().next()?.parse().ok())
+        .find_map(|line| {
+            line.strip_prefix(field)?
+                .strip_prefix(':')?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
         .unwrap_or_else(|| panic!("no {field} in {file}"))
 }
 
@@ -332,12 +347,18 @@ impl Rng {
         Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// The next number, below `n`.
-    pub fn below(&mut self, n: u64) -> u64 {
+    /// The next number, of 31 bits.
+    #[allow(clippy::should_implement_trait, reason = "it never ends")]
+    pub fn next(&mut self) -> u64 {
         // xorshift64*
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % n
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33
+    }
+
+    /// The next number, below `n`.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
     }
 }

@@ -1,13 +1,47 @@
 //! The child process of tests: runs the scenario that its first argument names.
+//!
+//! The main thread is a plain one, and the only one: the runtime starts when the scenario first uses
+//! it, with the environment that the test chose.
 
+mod basics;
+mod blocking;
+mod config;
+mod deadlock;
+mod fault;
+mod hogs;
 mod idle;
+mod limits;
+mod lock;
+mod memory;
+mod panic;
+mod procs;
+mod stress;
+
+/// A scenario, and what follows its name on the command line.
+type Scenario = fn(&[String]);
 
 fn main() {
-    let mut args = std::env::args().skip(1);
-    let scenario = args.next().expect("the name of a scenario");
-    let args: Vec<String> = args.collect();
-    match scenario.as_str() {
-        "idle" => idle::idle(&args),
-        _ => panic!("no scenario {scenario:?}"),
-    }
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (name, args) = args.split_first().expect("the name of a scenario");
+    let areas = [
+        basics::SCENARIOS,
+        blocking::SCENARIOS,
+        config::SCENARIOS,
+        deadlock::SCENARIOS,
+        fault::SCENARIOS,
+        hogs::SCENARIOS,
+        idle::SCENARIOS,
+        limits::SCENARIOS,
+        lock::SCENARIOS,
+        memory::SCENARIOS,
+        panic::SCENARIOS,
+        procs::SCENARIOS,
+        stress::SCENARIOS,
+    ];
+    let (_, scenario) = areas
+        .into_iter()
+        .flatten()
+        .find(|(known, _)| known == name)
+        .unwrap_or_else(|| panic!("no scenario {name:?}"));
+    scenario(args);
 }

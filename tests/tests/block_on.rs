@@ -45,7 +45,12 @@ impl Future for Gate {
 fn block_on_a_ready_future_returns() {
     let _dog = watchdog();
     assert_eq!(corio::block_on(ready(3)), 3);
-    assert_eq!(corio::spawn(|| corio::block_on(async { 4 })).join().unwrap(), 4);
+    assert_eq!(
+        corio::spawn(|| corio::block_on(async { 4 }))
+            .join()
+            .unwrap(),
+        4
+    );
 }
 
 #[test]
@@ -112,7 +117,11 @@ fn block_on_notices_a_wake_during_the_poll() {
             let waker = cx.waker().clone();
             // It has arrived before the poll returns.
             corio::spawn(move || waker.wake()).join().unwrap();
-            if polls == 100 { Poll::Ready(polls) } else { Poll::Pending }
+            if polls == 100 {
+                Poll::Ready(polls)
+            } else {
+                Poll::Pending
+            }
         }))
     });
     assert_eq!(handle.join().unwrap(), 100);
@@ -128,7 +137,11 @@ fn block_on_a_self_waking_future_lets_others_run() {
         // Ends only if the other one gets its turn, also on a single P.
         corio::block_on(poll_fn(|cx| {
             cx.waker().wake_by_ref();
-            if turns.load(Ordering::SeqCst) == 1 { Poll::Ready(()) } else { Poll::Pending }
+            if turns.load(Ordering::SeqCst) == 1 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         }));
         other.join().unwrap();
     });
@@ -156,7 +169,9 @@ fn block_on_waker_may_outlive_everything() {
         waker.wake();
     }
     // The goroutines in the old ones' slots are not woken by them.
-    corio::spawn(|| corio::sleep(Duration::from_millis(2))).join().unwrap();
+    corio::spawn(|| corio::sleep(Duration::from_millis(2)))
+        .join()
+        .unwrap();
     assert!(parked.iter().all(|handle| !handle.is_finished()));
     parked.iter().for_each(|handle| handle.goroutine().unpark());
     parked.into_iter().for_each(|handle| handle.join().unwrap());
@@ -203,5 +218,8 @@ fn block_on_nests_with_other_waits() {
 fn block_on_passes_a_panic_on() {
     let _dog = watchdog();
     let handle = corio::spawn(|| corio::block_on(async { panic!("future") }));
-    assert_eq!(*handle.join().unwrap_err().downcast::<&str>().unwrap(), "future");
+    assert_eq!(
+        *handle.join().unwrap_err().downcast::<&str>().unwrap(),
+        "future"
+    );
 }

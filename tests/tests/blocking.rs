@@ -47,7 +47,9 @@ fn blocking_nests() {
             })
         })
         .collect();
-    handles.into_iter().for_each(|h| assert_eq!(h.join().unwrap(), 2));
+    handles
+        .into_iter()
+        .for_each(|h| assert_eq!(h.join().unwrap(), 2));
 }
 
 #[test]
@@ -92,7 +94,9 @@ fn blocking_may_use_the_runtime_inside() {
             })
         })
         .collect();
-    handles.into_iter().for_each(|h| assert_eq!(h.join().unwrap(), 5));
+    handles
+        .into_iter()
+        .for_each(|h| assert_eq!(h.join().unwrap(), 5));
 }
 
 #[test]

@@ -5,8 +5,14 @@ use corio_tests::child;
 fn refused(name: &str, value: &str, expected: &str) {
     let message = format!("{name}={value:?}: expected {expected}");
     // `init` returns it, and a start by itself panics with it.
-    child!("config_init").env(name, value).succeeds().says(&message);
-    child!("config_default").env(name, value).panics().says(&message);
+    child!("config_init")
+        .env(name, value)
+        .succeeds()
+        .says(&message);
+    child!("config_default")
+        .env(name, value)
+        .panics()
+        .says(&message);
 }
 
 #[test]
@@ -26,10 +32,26 @@ fn config_refuses_bad_stack_sizes() {
 #[test]
 fn config_refuses_bad_limits() {
     refused("CORIO_MAX_THREADS", "0", "a whole number from 1 to 1000000");
-    refused("CORIO_MAX_THREADS", "1000001", "a whole number from 1 to 1000000");
-    refused("CORIO_MAX_GOROUTINES", "0", "a whole number from 1 to 4294967295");
-    refused("CORIO_MAX_GOROUTINES", "many", "a whole number from 1 to 4294967295");
-    refused("CORIO_MAX_BURNERS", "-1", "a whole number from 0 to 1000000");
+    refused(
+        "CORIO_MAX_THREADS",
+        "1000001",
+        "a whole number from 1 to 1000000",
+    );
+    refused(
+        "CORIO_MAX_GOROUTINES",
+        "0",
+        "a whole number from 1 to 4294967295",
+    );
+    refused(
+        "CORIO_MAX_GOROUTINES",
+        "many",
+        "a whole number from 1 to 4294967295",
+    );
+    refused(
+        "CORIO_MAX_BURNERS",
+        "-1",
+        "a whole number from 0 to 1000000",
+    );
     refused("CORIO_SCHEDTRACE", "86400001", "milliseconds");
     refused("CORIO_SCHEDTRACE", "1s", "milliseconds");
 }
@@ -54,7 +76,9 @@ fn config_takes_good_values() {
 
 #[test]
 fn config_in_code_beats_the_environment() {
-    child!("config_explicit").env("CORIO_PROCS", "nonsense").succeeds();
+    child!("config_explicit")
+        .env("CORIO_PROCS", "nonsense")
+        .succeeds();
     child!("config_explicit").env("CORIO_PROCS", 1).succeeds();
 }
 
@@ -70,12 +94,28 @@ fn config_refused_once_can_be_repaired() {
 
 #[test]
 fn config_schedtrace_prints_lines() {
-    let outcome = child!("config_trace").env("CORIO_SCHEDTRACE", 50).succeeds();
-    let lines = outcome.stderr.lines().filter(|line| line.starts_with("SCHED"));
+    let outcome = child!("config_trace")
+        .env("CORIO_SCHEDTRACE", 50)
+        .succeeds();
+    let lines = outcome
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("SCHED"));
     assert!(lines.count() >= 3, "{outcome}");
 }
 
 #[test]
 fn config_starts_once_from_many_threads() {
     child!("config_race").succeeds();
+}
+
+#[test]
+fn first_use_by_many_threads_at_once_is_one_start() {
+    for procs in [1, 2, 8] {
+        for _ in 0..20 {
+            child!("config_start_race")
+                .env("CORIO_PROCS", procs)
+                .succeeds();
+        }
+    }
 }

@@ -7,7 +7,9 @@ const MIB: u64 = 1 << 20;
 
 #[test]
 fn limit_of_goroutines_refuses_the_next() {
-    child!("limit_goroutines").env("CORIO_MAX_GOROUTINES", 100).succeeds();
+    child!("limit_goroutines")
+        .env("CORIO_MAX_GOROUTINES", 100)
+        .succeeds();
 }
 
 #[test]
@@ -35,7 +37,11 @@ fn limit_of_threads_is_reported_once() {
         .env("CORIO_PROCS", 2)
         .env("CORIO_MAX_THREADS", 4)
         .succeeds();
-    assert_eq!(outcome.stderr.matches("can't start a thread").count(), 1, "{outcome}");
+    assert_eq!(
+        outcome.stderr.matches("can't start a thread").count(),
+        1,
+        "{outcome}"
+    );
 }
 
 #[test]
@@ -50,8 +56,14 @@ fn limit_of_address_space_makes_goroutines_wait_for_a_stack() {
 
 #[test]
 fn limit_of_address_space_is_reported() {
-    let outcome = child!("limit_stacks_report").address_space(400 * MIB).succeeds();
-    assert_eq!(outcome.stderr.matches("wait for a stack").count(), 1, "{outcome}");
+    let outcome = child!("limit_stacks_report")
+        .address_space(400 * MIB)
+        .succeeds();
+    assert_eq!(
+        outcome.stderr.matches("wait for a stack").count(),
+        1,
+        "{outcome}"
+    );
     outcome.says("RLIMIT_AS");
 }
 
@@ -75,7 +87,10 @@ fn limit_of_address_space_frees_what_other_procs_cache() {
 #[test]
 fn guard_by_mprotect_works() {
     for procs in [1, 2] {
-        child!("mix").env("CORIO_PROCS", procs).env("CORIO_GUARD", "mprotect").succeeds();
+        child!("mix")
+            .env("CORIO_PROCS", procs)
+            .env("CORIO_GUARD", "mprotect")
+            .succeeds();
     }
 }
 

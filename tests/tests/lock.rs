@@ -52,7 +52,10 @@ fn locked_thread_runs_nobody_else() {
             let (locked, stop) = (Arc::clone(&locked), Arc::clone(&stop));
             corio::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    assert!(!locked.lock().unwrap().contains(&gettid()), "on a locked thread");
+                    assert!(
+                        !locked.lock().unwrap().contains(&gettid()),
+                        "on a locked thread"
+                    );
                     corio::yield_now();
                 }
             })

@@ -8,7 +8,10 @@ const MINUTES: Duration = Duration::from_secs(240);
 #[test]
 #[cfg_attr(debug_assertions, ignore = "measures release builds")]
 fn million_parked_goroutines_are_small() {
-    let outcome = child!("memory_parked").arg(1_000_000).limit(MINUTES).succeeds();
+    let outcome = child!("memory_parked")
+        .arg(1_000_000)
+        .limit(MINUTES)
+        .succeeds();
     let each = outcome.number("bytes each");
     assert!(each <= 4915, "{each} bytes each; {outcome}");
     let maps = outcome.number("mappings");
@@ -18,14 +21,20 @@ fn million_parked_goroutines_are_small() {
 #[test]
 #[cfg_attr(debug_assertions, ignore = "measures release builds")]
 fn million_short_goroutines_need_little() {
-    let outcome = child!("memory_burst").arg(1_000_000).limit(MINUTES).succeeds();
+    let outcome = child!("memory_burst")
+        .arg(1_000_000)
+        .limit(MINUTES)
+        .succeeds();
     let peak = outcome.number("peak KiB");
     assert!(peak < 200 * 1024, "{peak} KiB; {outcome}");
 }
 
 #[test]
 fn hundred_thousand_parked_goroutines_wake() {
-    child!("memory_parked").arg(100_000).limit(MINUTES).succeeds();
+    child!("memory_parked")
+        .arg(100_000)
+        .limit(MINUTES)
+        .succeeds();
 }
 
 #[test]

@@ -50,7 +50,9 @@ fn overflow_is_named_on_a_thread_without_a_p() {
 
 #[test]
 fn overflow_with_a_large_frame_does_not_jump_the_guard() {
-    child!("overflow_large_frame").dies_by(libc::SIGABRT).says("has overflowed its stack");
+    child!("overflow_large_frame")
+        .dies_by(libc::SIGABRT)
+        .says("has overflowed its stack");
 }
 
 #[test]
@@ -70,7 +72,9 @@ fn fault_elsewhere_reaches_the_previous_handler() {
 
 #[test]
 fn fault_elsewhere_ends_the_process() {
-    child!("fault").dies_by(libc::SIGSEGV).does_not_say("overflowed");
+    child!("fault")
+        .dies_by(libc::SIGSEGV)
+        .does_not_say("overflowed");
 }
 
 #[test]
@@ -80,5 +84,7 @@ fn recursion_within_a_large_stack_is_fine() {
 
 #[test]
 fn recursion_within_a_configured_stack_is_fine() {
-    child!("overflow_not_configured").env("CORIO_STACK_SIZE", "8M").succeeds();
+    child!("overflow_not_configured")
+        .env("CORIO_STACK_SIZE", "8M")
+        .succeeds();
 }

@@ -26,7 +26,9 @@ fn panic_reaches_the_joiner() {
     assert_eq!(text(&*payload), "number 3");
     let payload = corio::spawn(|| panic_any([5u64; 20])).join().unwrap_err();
     assert_eq!(*payload.downcast::<[u64; 20]>().unwrap(), [5; 20]);
-    let payload = corio::spawn(|| resume_unwind(Box::new(7u8))).join().unwrap_err();
+    let payload = corio::spawn(|| resume_unwind(Box::new(7u8)))
+        .join()
+        .unwrap_err();
     assert_eq!(*payload.downcast::<u8>().unwrap(), 7);
 }
 
@@ -143,7 +145,11 @@ impl Witnesses {
                 })
             })
             .collect();
-        Witnesses { stop, seen, handles }
+        Witnesses {
+            stop,
+            seen,
+            handles,
+        }
     }
 
     fn end(self) {
@@ -151,7 +157,11 @@ impl Witnesses {
         for handle in self.handles {
             handle.join().unwrap();
         }
-        assert_eq!(self.seen.load(Ordering::Relaxed), 0, "somebody else seemed to panic");
+        assert_eq!(
+            self.seen.load(Ordering::Relaxed),
+            0,
+            "somebody else seemed to panic"
+        );
     }
 }
 
@@ -338,14 +348,23 @@ fn destructor_of_a_detached_result_may_panic() {
     }
     // The Ms are as good as before.
     let handles: Vec<_> = (0..1000).map(|n| corio::spawn(move || n)).collect();
-    assert_eq!(handles.into_iter().map(|h| h.join().unwrap()).sum::<i32>(), 499_500);
+    assert_eq!(
+        handles.into_iter().map(|h| h.join().unwrap()).sum::<i32>(),
+        499_500
+    );
 }
 
 #[test]
 fn destructor_of_a_detached_payload_may_panic() {
     let _dog = watchdog();
     for _ in 0..50 {
-        drop(corio::spawn(|| panic_any(Bomb)));
+        let handle = corio::spawn(|| {
+            corio::park();
+            panic_any(Bomb)
+        });
+        let goroutine = handle.goroutine().clone();
+        drop(handle);
+        goroutine.unpark();
     }
     assert_eq!(corio::spawn(|| 1).join().unwrap(), 1);
 }

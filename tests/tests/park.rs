@@ -211,7 +211,10 @@ fn unpark_of_a_finished_goroutine_does_not_reach_its_successor() {
                 start.elapsed()
             });
             old.unpark();
-            assert!(successor.join().unwrap() >= Duration::from_millis(2), "round {round}");
+            assert!(
+                successor.join().unwrap() >= Duration::from_millis(2),
+                "round {round}"
+            );
         }
     })
     .join()
@@ -246,7 +249,10 @@ fn unpark_of_a_finished_goroutine_races_with_its_end() {
             let parked = corio::spawn(|| {
                 let start = Instant::now();
                 corio::park_timeout(Duration::from_micros(200));
-                assert!(start.elapsed() >= Duration::from_micros(200), "unparked by mistake");
+                assert!(
+                    start.elapsed() >= Duration::from_micros(200),
+                    "unparked by mistake"
+                );
             });
             parked.join().unwrap();
         }

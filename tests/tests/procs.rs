@@ -9,7 +9,10 @@ fn set_procs_returns_what_was() {
 
 #[test]
 fn set_procs_refuses_what_cannot_be() {
-    child!("procs_bad").arg(0).panics().says("the number of procs is 0; it must be from 1 to 1024");
+    child!("procs_bad")
+        .arg(0)
+        .panics()
+        .says("the number of procs is 0; it must be from 1 to 1024");
     child!("procs_bad").arg(1025).panics().says("1025");
 }
 
@@ -20,7 +23,9 @@ fn set_procs_under_load_loses_nobody() {
 
 #[test]
 fn set_procs_under_load_with_migration_loses_nobody() {
-    child!("procs_load").env("CORIO_MIGRATE", "always").succeeds();
+    child!("procs_load")
+        .env("CORIO_MIGRATE", "always")
+        .succeeds();
 }
 
 #[test]
@@ -48,18 +53,27 @@ fn everything_works_on_any_number_of_procs() {
 #[test]
 fn everything_works_with_migration() {
     for procs in [1, 2, 8] {
-        child!("mix").env("CORIO_PROCS", procs).env("CORIO_MIGRATE", "always").succeeds();
+        child!("mix")
+            .env("CORIO_PROCS", procs)
+            .env("CORIO_MIGRATE", "always")
+            .succeeds();
     }
 }
 
 #[test]
 fn migration_moves_a_goroutine_at_every_park() {
     for procs in [1, 2] {
-        child!("migrates").env("CORIO_PROCS", procs).env("CORIO_MIGRATE", "always").succeeds();
+        child!("migrates")
+            .env("CORIO_PROCS", procs)
+            .env("CORIO_MIGRATE", "always")
+            .succeeds();
     }
 }
 
 #[test]
 fn migration_with_one_thread_still_works() {
-    child!("mix").env("CORIO_MAX_THREADS", 1).env("CORIO_MIGRATE", "always").succeeds();
+    child!("mix")
+        .env("CORIO_MAX_THREADS", 1)
+        .env("CORIO_MIGRATE", "always")
+        .succeeds();
 }

