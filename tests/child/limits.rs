@@ -79,13 +79,6 @@ fn limit_threads(_: &[String]) {
     assert!(metrics.totals().thread_failures > 0);
 }
 
-/// Memory that the allocator keeps, for the test's own needs when nothing can be mapped any more.
-fn reserve_heap() {
-    // Too small to be mapped by themselves; the last one keeps the heap from shrinking.
-    let mut blocks: Vec<Vec<u8>> = (0..256).map(|_| vec![0; 64 << 10]).collect();
-    std::mem::forget(blocks.pop());
-}
-
 /// More than there is address space for.
 const TOO_MANY: usize = 4000;
 
@@ -122,7 +115,6 @@ fn settled(started: &AtomicUsize) -> usize {
 
 /// Goroutines that find no stack get one as others end.
 fn limit_stacks(_: &[String]) {
-    reserve_heap();
     for round in 0..3 {
         let (handles, started, end) = parkers(TOO_MANY);
         let running = settled(&started);
@@ -142,7 +134,6 @@ fn limit_stacks(_: &[String]) {
 
 /// It is reported after a second, once.
 fn limit_stacks_report(_: &[String]) {
-    reserve_heap();
     let (handles, started, end) = parkers(TOO_MANY);
     settled(&started);
     thread::sleep(Duration::from_secs(3));
@@ -152,7 +143,6 @@ fn limit_stacks_report(_: &[String]) {
 }
 
 fn limit_stacks_deadlock(_: &[String]) {
-    reserve_heap();
     corio::run(|| {
         let handles: Vec<_> = (0..TOO_MANY).map(|_| corio::spawn(corio::park)).collect();
         for handle in handles {
@@ -164,7 +154,6 @@ fn limit_stacks_deadlock(_: &[String]) {
 /// As many goroutines as there are stacks, while some of the stacks lie in the cache of a P whose
 /// goroutine is busy: all must get one.
 fn limit_stacks_cached(_: &[String]) {
-    reserve_heap();
     let (handles, started, end) = parkers(TOO_MANY);
     let room = settled(&started);
     end.store(true, Ordering::SeqCst);

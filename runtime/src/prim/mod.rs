@@ -1,7 +1,7 @@
 //! The lowest layer: what every other module may use and what uses nothing of corio itself.
 //!
 //! * [`atomic`], [`fence`]: the only door to atomics. Under `cfg(loom)` they are loom's, so that the
-//!   models of `state` run the very types the scheduler runs.
+//!   models of `state` run the very types the scheduler runs, and mutants of them (`mutant`).
 //! * [`Parker`]: blocks and wakes one OS thread.
 //! * [`clock`]: monotonic nanoseconds as one `u64`.
 //! * [`rng`]: the scheduler's random choices.
@@ -50,13 +50,14 @@ pub(crate) fn warn(line: fmt::Arguments<'_>) {
 pub(crate) enum Site {
     /// Work was queued; idle Ps and spinning Ms are read next. Partner: [`Site::GoIdle`].
     Submit,
-    /// A P was put on the idle list or an M stopped spinning; every queue is read next.
-    /// Partner: [`Site::Submit`].
+    /// A P was put on the idle list or an M stopped spinning; every queue and the poller's seat are
+    /// read next. Or the seat was given up; idle Ps are read next. Partners: [`Site::Submit`], itself.
     GoIdle,
-    /// A timer was added; the poller's wake-up time is read next. Partner: [`Site::PollUntil`].
+    /// A timer was added; the poller's wake-up time is read next, and which reactor it polls. Partner:
+    /// [`Site::PollUntil`].
     AddTimer,
-    /// The poller published its wake-up time; the timers and the reactor are read next.
-    /// Partners: [`Site::AddTimer`], and `reactor::install`, which publishes before it wakes.
+    /// The poller published that it will sleep; the timers are read next. Partner:
+    /// [`Site::AddTimer`].
     PollUntil,
 }
 

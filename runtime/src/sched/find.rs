@@ -45,7 +45,11 @@ impl Sched {
             let mut held = match mine.take() {
                 Some(held) => held,
                 None => {
-                    self.stop_spinning(m);
+                    if m.spinning.get() {
+                        // Its P was stopped. Who submitted meanwhile may have counted on it.
+                        self.stop_spinning(m);
+                        self.submitted();
+                    }
                     let Mail { held, first } = self.stop_m(m);
                     if let Some(g) = first {
                         return self.found(m, held, g, false);

@@ -189,7 +189,8 @@ impl Poller {
     /// Puts the reactor in its place and wakes whoever sleeps on the timekeeper.
     pub(crate) fn install(&self, reactor: &'static dyn Reactor) -> Result<(), AlreadyInstalled> {
         self.installed.set(reactor).map_err(|_| AlreadyInstalled)?;
-        fence(Site::AddTimer);
+        // No fence: whoever polls the timekeeper from now on doesn't block, and finds the reactor
+        // there afterwards, because the timekeeper's lock comes between.
         self.timekeeper.wake();
         Ok(())
     }

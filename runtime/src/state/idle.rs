@@ -26,7 +26,11 @@
 //! does, S3 sees an idle P and one spinner less; then either nobody spins, and the submitter starts
 //! an M, or somebody still does. That somebody in turn does I1 to I3 (or finds work) later than S2:
 //! the last spinner to give up looks at everything after the push. And a spinner that *finds* work
-//! stops spinning and calls `wake` itself, so that the next piece of work has its watcher.
+//! stops spinning and does S2 and S3 itself, so that the next piece of work has its watcher; so does
+//! one that loses its P to `set_procs`.
+//!
+//! The fences, and the lock under which Ps are listed, order all that must be ordered; the counters
+//! themselves are relaxed.
 //!
 //! The P must be on the list *before* the fence: with only the spinning count lowered, a submitter
 //! could see no idle P and stay silent, and the M could have looked too early. Both counters are
@@ -73,9 +77,8 @@ impl Idle {
         if self.ps.load(Ordering::Relaxed) == 0 || self.spinning.load(Ordering::Relaxed) != 0 {
             return false;
         }
-        // AcqRel: orders competing submitters; one of them starts the M.
         self.spinning
-            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
+            .compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
     }
 
@@ -85,25 +88,25 @@ impl Idle {
         if 2 * self.spinning.load(Ordering::Relaxed) >= busy {
             return false;
         }
-        self.spinning.fetch_add(1, Ordering::AcqRel);
+        self.spinning.fetch_add(1, Ordering::Relaxed);
         true
     }
 
-    /// An M stops spinning. After having found work it calls `wake` next; after having found none
-    /// it does I2 and I3.
+    /// An M stops spinning. After having found work it does S2 and S3 next ([`Idle::submit`]); after
+    /// having found none I2 and I3.
     pub(crate) fn stop_spinning(&self) {
-        let before = self.spinning.fetch_sub(1, Ordering::AcqRel);
+        let before = self.spinning.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "nobody was spinning");
     }
 
     /// I1, first half: a P was put on the idle list. Called under the list's lock.
     pub(crate) fn p_idle(&self) {
-        self.ps.fetch_add(1, Ordering::AcqRel);
+        self.ps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A P was taken off the idle list. Called under the list's lock.
     pub(crate) fn p_busy(&self) {
-        let before = self.ps.fetch_sub(1, Ordering::AcqRel);
+        let before = self.ps.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "no P was idle");
     }
 

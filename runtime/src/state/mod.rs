@@ -9,6 +9,7 @@
 //!   of `unpark`.
 //! * [`pstatus`]: who owns a P and whether its goroutine is in user code, so that sysmon can take it.
 //! * [`idle`]: how many Ps idle and how many Ms spin, with the proof that no wake-up is lost.
+//! * [`poll`]: who polls and until when, and why no timer is missed.
 //! * [`join`]: who frees a finished goroutine and its result.
 //!
 //! Next in the reading order: `stack`.

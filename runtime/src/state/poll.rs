@@ -21,10 +21,12 @@
 //!
 //! # Somebody always polls
 //!
-//! An M that runs out of work sits down, or stops because the seat is taken. So whoever has the seat
-//! for a moment only, to look without blocking, makes good for it afterwards: an M with a P looks again
-//! before it goes idle itself; anybody else behaves as if it had queued work (`Idle::submit`), which
-//! starts an M that looks, finds nothing, and sits down.
+//! An M that runs out of work lists its P, fences (`GoIdle`), looks at the queues once more and sits
+//! down, or stops because the seat is taken. So whoever gives the seat up makes good for it: an M that
+//! has a P will run out of work itself; an M that has none fences (`GoIdle`) and takes one that was
+//! listed meanwhile; anybody else behaves as if it had queued work (`Idle::submit`), which starts an M
+//! that looks, finds nothing, and sits down. One of the fences comes first, as in `idle`: either the M
+//! that runs out of work sees the seat free, or its P is seen.
 
 use crate::prim::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::prim::clock::NEVER;

@@ -1,11 +1,10 @@
 //! What the models put around the words: a goroutine with a stack, and a plain thread with a slot.
 
-use super::{Parker, saw};
+use super::{Owned, Parker, saw};
 use crate::prim::atomic::{AtomicU64, Ordering};
 use crate::state::gstatus::{GStatus, Parked, Readied, Scanned};
 use crate::state::join::JoinWord;
 use crate::state::wait::{Seq, Unparked, WaitWord};
-use loom::cell::UnsafeCell;
 use loom::thread;
 use std::sync::{Arc, Mutex};
 
@@ -14,9 +13,9 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug)]
 pub(super) struct Goroutine {
     pub(super) status: GStatus,
-    stack: UnsafeCell<u32>,
+    pub(super) stack: Owned<u32>,
     /// What a waker leaves for the goroutine.
-    message: UnsafeCell<u32>,
+    message: Owned<u32>,
     /// It waits this often, each time for a waker of its own, and ends.
     waits: u32,
     wakers: Mutex<Vec<thread::JoinHandle<()>>>,
@@ -26,17 +25,11 @@ impl Goroutine {
     pub(super) fn new(waits: u32) -> Arc<Self> {
         Arc::new(Goroutine {
             status: GStatus::new(),
-            stack: UnsafeCell::new(0),
-            message: UnsafeCell::new(0),
+            stack: Owned::new(0),
+            message: Owned::new(0),
             waits,
             wakers: Mutex::default(),
         })
-    }
-
-    /// Touches the stack, which the caller must own.
-    pub(super) fn use_stack<T>(&self, with: impl FnOnce(&mut u32) -> T) -> T {
-        // SAFETY: loom reports an access that isn't exclusive.
-        self.stack.with_mut(|stack| with(unsafe { &mut *stack }))
     }
 
     /// `Sched::execute`, by the M that took the goroutine out of a queue.
@@ -44,12 +37,11 @@ impl Goroutine {
         loop {
             self.status.set_running();
             // `Fiber::resume`, and on the goroutine: what its last waker left is there.
-            let waited = self.use_stack(|waited| {
+            let waited = self.stack.with(|waited| {
                 *waited += 1;
                 *waited - 1
             });
-            // SAFETY: loom reports an access that isn't exclusive.
-            let message = self.message.with(|message| unsafe { *message });
+            let message = self.message.read(|message| *message);
             assert_eq!(message, waited, "woken before the message was there");
             if waited == self.waits {
                 return;
@@ -64,7 +56,7 @@ impl Goroutine {
                 continue;
             }
             // `suspend_current`, and back on the M's stack.
-            self.use_stack(|_| ());
+            self.stack.with(|_| ());
             match self.status.park() {
                 Parked::Waiting => return,
                 Parked::Notified => saw("notified before it was parked"),
@@ -74,8 +66,7 @@ impl Goroutine {
 
     /// A waker with its right to wake: `Waiter::ready`.
     fn wake(self: &Arc<Self>) {
-        // SAFETY: loom reports an access that isn't exclusive.
-        self.message.with_mut(|message| unsafe { *message += 1 });
+        self.message.with(|message| *message += 1);
         self.ready();
     }
 
@@ -96,7 +87,7 @@ impl Goroutine {
         let Some(scan) = self.status.begin_scan() else {
             return;
         };
-        self.use_stack(|_| ());
+        self.stack.with(|_| ());
         match self.status.end_scan(scan, || ()) {
             Scanned::Ready(Readied::Enqueue) => {
                 saw("enqueued by its scanner");
@@ -114,7 +105,7 @@ impl Goroutine {
             let Some(waker) = waker else { break };
             waker.join().unwrap();
         }
-        let ran = self.use_stack(|ran| *ran);
+        let ran = self.stack.with(|ran| *ran);
         assert_eq!(ran, self.waits + 1, "lost wake-up");
     }
 }
@@ -129,11 +120,11 @@ pub(super) struct Slot {
     id: AtomicU64,
     /// `Run::m`: whose parker to use. It changes until the goroutine parks, because it may yield after
     /// having made a waiter, and again when the wait is over.
-    m: UnsafeCell<Arc<Parker>>,
+    m: Owned<Arc<Parker>>,
     /// Belongs to the holder while it runs.
-    stack: UnsafeCell<u32>,
+    stack: Owned<u32>,
     /// What the wait is about; belongs to the holder, during a wait to whoever ends it.
-    node: UnsafeCell<u32>,
+    pub(super) node: Owned<u32>,
 }
 
 impl Slot {
@@ -144,9 +135,9 @@ impl Slot {
             wait: WaitWord::new(),
             join: JoinWord::new(),
             id: AtomicU64::new(0),
-            m: UnsafeCell::new(Arc::new(Parker::new())),
-            stack: UnsafeCell::new(0),
-            node: UnsafeCell::new(0),
+            m: Owned::new(Arc::new(Parker::new())),
+            stack: Owned::new(0),
+            node: Owned::new(0),
         });
         slot.fill(id);
         slot
@@ -170,12 +161,6 @@ impl Slot {
         self.status.set_idle();
     }
 
-    /// Touches the node.
-    pub(super) fn with_node<T>(&self, with: impl FnOnce(&mut u32) -> T) -> T {
-        // SAFETY: loom reports an access that isn't exclusive.
-        self.node.with_mut(|node| with(unsafe { &mut *node }))
-    }
-
     /// `park::park`, `park_thread`.
     pub(super) fn park(&self) {
         if self.status.take_notified() {
@@ -183,9 +168,8 @@ impl Slot {
             return;
         }
         let m = Arc::new(Parker::new());
-        // SAFETY: loom reports an access that isn't exclusive.
-        self.m.with_mut(|at| unsafe { *at = Arc::clone(&m) });
-        self.stack.with_mut(|_| ());
+        self.m.with(|at| *at = Arc::clone(&m));
+        self.stack.with(|_| ());
         if self.status.park_on_m() == Parked::Notified {
             saw("notified while it parked");
             return;
@@ -193,14 +177,13 @@ impl Slot {
         while self.status.is_parked_on_m() {
             m.park();
         }
-        self.stack.with_mut(|_| ());
-        self.m.with_mut(|_| ());
+        self.stack.with(|_| ());
+        self.m.with(|_| ());
     }
 
     /// `G::blocked_m`.
     fn blocked_m(&self) -> Arc<Parker> {
-        // SAFETY: loom reports an access that isn't exclusive.
-        Arc::clone(self.m.with(|m| unsafe { &*m }))
+        self.m.read(Arc::clone)
     }
 
     /// `waiter::ready`.
@@ -225,7 +208,7 @@ impl Slot {
             return;
         };
         assert!(scan.on_m());
-        self.stack.with(|_| ());
+        self.stack.read(|_| ());
         match self.status.end_scan(scan, || self.blocked_m()) {
             Scanned::Parked => saw("walked in peace"),
             Scanned::Ready(readied) => {
@@ -240,7 +223,7 @@ impl Slot {
     pub(super) fn claim_and_ready(&self, seq: Seq, by: u32) -> bool {
         let won = self.wait.claim(seq);
         if won {
-            self.with_node(|node| *node = by);
+            self.node.with(|node| *node = by);
             self.ready();
         }
         won

@@ -1,6 +1,6 @@
 //! No work is left in a queue while a P idles, and somebody polls.
 
-use super::{Model, every_ordering_is_needed, saw};
+use super::{Model, saw};
 use crate::prim::Site;
 use crate::prim::atomic::{AtomicU32, Ordering};
 use crate::prim::mutant::Mutant;
@@ -26,6 +26,8 @@ struct Sched {
     undo_late: bool,
     /// Does who had the seat leave it at that? A mistake.
     leave_seat: bool,
+    /// Does a spinning M whose P was stopped leave it at that? A mistake.
+    leave_spinning: bool,
 }
 
 impl Sched {
@@ -39,6 +41,7 @@ impl Sched {
             polls: false,
             undo_late: false,
             leave_seat: false,
+            leave_spinning: false,
         }
     }
 
@@ -132,6 +135,18 @@ impl Sched {
         }
     }
 
+    /// `find_runnable` of a spinning M whose P is beyond `procs`: `stop_p`, and what follows.
+    fn lose_p(&self) {
+        self.idle.before_recheck();
+        if self.acquire_p() {
+            return self.run_m(true, true);
+        }
+        self.idle.stop_spinning();
+        if !self.leave_spinning {
+            self.submitted();
+        }
+    }
+
     /// `Sched::found`; the work takes no time.
     fn found(&self, spinning: &mut bool) {
         if *spinning {
@@ -141,17 +156,16 @@ impl Sched {
         }
     }
 
-    /// The rest of `go_idle`, of an M whose poll has ended with nobody ready: it goes on with a P, or
-    /// gives the seat up and stops.
+    /// The rest of `go_idle`, for an M whose poll has ended with nobody ready.
     fn wake_from_poll(&self) {
-        let held = self.acquire_p();
+        let mut held = self.acquire_p();
         self.poll.rise();
-        if held {
-            self.run_m(true, false);
-        } else if !self.leave_seat {
+        if !held && !self.leave_seat {
             saw("gave the seat up");
-            self.submitted();
+            self.idle.before_recheck();
+            held = self.acquire_p();
         }
+        self.run_m(held, false);
     }
 
     /// `Sysmon::poll`, with nobody ready.
@@ -243,6 +257,26 @@ const UNDO: Model = Model {
     outcomes: &["started an M", "nothing to start an M with"],
 };
 
+/// A spinning M loses its P to `set_procs`, while the other goes idle and somebody submits.
+fn shrink(leave_spinning: bool) {
+    let sched = Sched {
+        leave_spinning,
+        ..Sched::new(1)
+    };
+    assert!(sched.idle.try_spin(2));
+    sched.run([
+        Sched::lose_p,
+        |sched| sched.run_m(true, false),
+        Sched::enqueue,
+    ]);
+}
+
+const SHRINK: Model = Model {
+    run: || shrink(false),
+    preemptions: Some(2),
+    outcomes: &["started an M", "found", "found on the second look"],
+};
+
 /// An M comes back from its poll, for which there is no P, while the M that has the P goes idle, and
 /// sysmon looks for events.
 fn seat(leave_seat: bool) {
@@ -261,7 +295,7 @@ fn seat(leave_seat: bool) {
 
 const SEAT: Model = Model {
     run: || seat(false),
-    preemptions: Some(3),
+    preemptions: Some(2),
     outcomes: &["gave the seat up", "had the seat for a moment"],
 };
 
@@ -286,6 +320,16 @@ fn an_m_that_is_not_started_after_all_leaves_no_work() {
 }
 
 #[test]
+fn a_spinning_m_that_loses_its_p_leaves_no_work() {
+    SHRINK.passes();
+    let left = Model {
+        run: || shrink(true),
+        ..SHRINK
+    };
+    left.fails_for(Mutant::None, "work is left while a P idles");
+}
+
+#[test]
 fn somebody_always_polls() {
     SEAT.passes();
     for site in [Site::Submit, Site::GoIdle] {
@@ -296,9 +340,4 @@ fn somebody_always_polls() {
         ..SEAT
     };
     left.fails_for(Mutant::None, "nobody polls");
-}
-
-#[test]
-fn every_ordering_of_the_idle_counters_is_needed() {
-    every_ordering_is_needed("idle.rs", &[LONE, UNDO, LAST_SPINNER, CHAIN, SEAT]);
 }

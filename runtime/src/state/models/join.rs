@@ -1,10 +1,9 @@
 //! A result is taken or dropped once, a slot is freed once, and a joiner is woken once.
 
 use super::goroutine::Slot;
-use super::{Model, every_ordering_is_needed, saw};
+use super::{Model, Owned, every_ordering_is_needed, saw};
 use crate::prim::mutant::{Mutant, Width};
 use crate::state::join::{DETACHED, FINISHED, JoinWord, ResultOf, STORED};
-use loom::cell::UnsafeCell;
 use loom::thread;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -16,11 +15,11 @@ const WAITER: usize = 8;
 struct G {
     join: JoinWord,
     /// `G::payload`: the result once there is one.
-    payload: UnsafeCell<Option<u32>>,
+    payload: Owned<Option<u32>>,
     /// What the spawner wrote, which may be looked at through the handle.
-    spawned: UnsafeCell<()>,
+    spawned: Owned<()>,
     /// What the M uses to the end: `G::link`.
-    link: UnsafeCell<()>,
+    link: Owned<()>,
     /// The joiner.
     joiner: Arc<Slot>,
     /// How often the result was dropped, taken, and the slot freed.
@@ -33,9 +32,9 @@ impl G {
     fn new() -> Arc<G> {
         Arc::new(G {
             join: JoinWord::new(),
-            payload: UnsafeCell::new(None),
-            spawned: UnsafeCell::new(()),
-            link: UnsafeCell::new(()),
+            payload: Owned::new(None),
+            spawned: Owned::new(()),
+            link: Owned::new(()),
             joiner: Slot::new(1),
             dropped: AtomicU32::new(0),
             taken: AtomicU32::new(0),
@@ -43,22 +42,17 @@ impl G {
         })
     }
 
-    fn with_payload<T>(&self, with: impl FnOnce(&mut Option<u32>) -> T) -> T {
-        // SAFETY: loom reports an access that isn't exclusive.
-        self.payload
-            .with_mut(|payload| with(unsafe { &mut *payload }))
-    }
-
     fn drop_result(&self) {
-        self.with_payload(Option::take).expect("there is a result");
+        self.payload.with(Option::take).expect("there is a result");
         self.dropped.fetch_add(1, Relaxed);
     }
 
     /// `Sched::free`; the slot's next goroutine puts its closure there.
     fn free(&self) {
-        self.with_payload(|payload| assert_eq!(*payload, None, "a result leaked"));
-        self.spawned.with_mut(|_| ());
-        self.link.with_mut(|_| ());
+        self.payload
+            .with(|payload| assert_eq!(*payload, None, "a result leaked"));
+        self.spawned.with(|_| ());
+        self.link.with(|_| ());
         self.join.reset();
         self.freed.fetch_add(1, Relaxed);
     }
@@ -66,12 +60,12 @@ impl G {
     /// `builder::entry` on the goroutine, then `Sched::exit` on its M. `plain`: the result needs no
     /// dropping.
     fn end(&self, plain: bool) {
-        self.with_payload(|payload| *payload = Some(42));
+        self.payload.with(|payload| *payload = Some(42));
         if !plain && self.join.store() == ResultOf::Mine {
             saw("dropped by the goroutine");
             self.drop_result();
         }
-        self.link.with_mut(|_| ());
+        self.link.with(|_| ());
         let end = self.join.finish();
         if end.free {
             saw("freed by the M");
@@ -81,7 +75,7 @@ impl G {
             self.free();
         } else if end.joiner != 0 {
             assert_eq!(end.joiner, WAITER);
-            self.joiner.with_node(|_| ());
+            self.joiner.node.with(|_| ());
             self.joiner.ready();
         }
     }
@@ -90,7 +84,7 @@ impl G {
     fn join(&self) {
         if !self.join.is_finished() {
             // `park::prepare`: the waiter is whatever the waker will look at.
-            self.joiner.with_node(|_| ());
+            self.joiner.node.with(|_| ());
             if self.join.wait(WAITER) {
                 saw("waited");
                 self.joiner.park();
@@ -98,14 +92,14 @@ impl G {
                 saw("came just too late to wait");
             }
         }
-        assert_eq!(self.with_payload(Option::take), Some(42));
+        assert_eq!(self.payload.with(Option::take), Some(42));
         self.taken.fetch_add(1, Relaxed);
         self.free();
     }
 
     /// `JoinHandle`'s drop.
     fn detach(&self) {
-        self.spawned.with(|_| ());
+        self.spawned.read(|_| ());
         if self.join.detach() == ResultOf::Theirs {
             return;
         }
@@ -177,12 +171,12 @@ fn a_joiner_gets_the_result() {
 #[test]
 fn a_result_nobody_wants_is_dropped() {
     DETACH.passes();
-    DETACH.fails_for(WITHOUT_STORED, "the result must be taken or dropped once");
+    DETACH.fails_for(WITHOUT_STORED, "a result leaked");
     DETACH.fails_for(WITHOUT_DETACHED, "the result must be taken or dropped once");
     DETACH.fails_for(WITHOUT_FINISHED, "the slot must be freed once");
     DETACH_PLAIN.passes();
-    DETACH_PLAIN.fails_for(WITHOUT_DETACHED, "the slot must be freed once");
-    DETACH_PLAIN.fails_for(WITHOUT_FINISHED, "the slot must be freed once");
+    DETACH_PLAIN.fails_for(WITHOUT_DETACHED, "the result must be taken or dropped once");
+    DETACH_PLAIN.fails_for(WITHOUT_FINISHED, "the result must be taken or dropped once");
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! A P has one owner, and sysmon takes it only from the goroutine that it judged.
 
-use super::{Model, every_ordering_is_needed, saw};
+use super::{Model, Owned, every_ordering_is_needed, saw};
 use crate::prim::atomic::{AtomicU64, Ordering};
 use crate::prim::mutant::{Mutant, Width};
 use crate::state::pstatus::{M_BITS, M_SHIFT, ONE_TICK, PState, PStatus, PWord};
-use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::thread;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 struct P {
     status: PStatus,
     /// `P::local`: which goroutine runs. loom checks that there is one owner at a time.
-    local: UnsafeCell<u64>,
+    local: Owned<u64>,
     /// `Lists::ps`: is it on the idle list?
     idle: Mutex<bool>,
 }
@@ -35,7 +34,7 @@ impl P {
         status.leave(PWord::STOPPED.with(PState::Idle));
         Arc::new(P {
             status,
-            local: UnsafeCell::new(0),
+            local: Owned::new(0),
             idle: Mutex::new(true),
         })
     }
@@ -59,9 +58,9 @@ impl P {
 }
 
 impl Held {
-    fn with_local<T>(&mut self, with: impl FnOnce(&mut u64) -> T) -> T {
-        // SAFETY: loom reports an access that isn't exclusive.
-        self.0.local.with_mut(|local| with(unsafe { &mut *local }))
+    /// `Held::local`.
+    fn local<T>(&mut self, with: impl FnOnce(&mut u64) -> T) -> T {
+        self.0.local.with(with)
     }
 
     /// `Sched::release_p`, which is what `Sched::hand_off` does if nobody waits.
@@ -110,7 +109,7 @@ impl M {
 
     /// `Sched::execute`: switches to the next goroutine.
     fn switch(&mut self, mut held: Held) {
-        held.with_local(|goroutine| *goroutine += 1);
+        held.local(|goroutine| *goroutine += 1);
         self.leave_as(held, PState::User, true);
     }
 
@@ -120,7 +119,7 @@ impl M {
             saw("lost");
             return false;
         };
-        held.with_local(|_| ());
+        held.local(|_| ());
         self.leave(held);
         true
     }
@@ -140,7 +139,7 @@ const TAKE_OVER: Model = Model {
                 let seen = p.status.load();
                 if let Some(mut held) = p.retake(seen) {
                     saw("taken");
-                    held.with_local(|_| ());
+                    held.local(|_| ());
                     held.release();
                 }
             })
@@ -154,7 +153,7 @@ const TAKE_OVER: Model = Model {
                 m2.leave_as(held, PState::User, false);
                 assert!(m2.call(), "it is M 2's");
                 let mut held = m2.enter().expect("it is M 2's");
-                held.with_local(|goroutine| *goroutine += 1);
+                held.local(|goroutine| *goroutine += 1);
                 held.release();
             })
         };
@@ -186,13 +185,13 @@ const BLOCKING: Model = Model {
                     && let Some(mut held) = p.retake(seen)
                 {
                     saw("taken");
-                    held.with_local(|_| ());
+                    held.local(|_| ());
                     held.release();
                 }
             })
         };
         let mut held = m1.enter().expect("it isn't blocking yet");
-        held.with_local(|_| ());
+        held.local(|_| ());
         m1.leave_as(held, PState::Blocking, false);
         match m1.enter() {
             Some(held) => m1.leave_as(held, PState::User, false),
@@ -225,7 +224,7 @@ const JUDGED: Model = Model {
             thread::spawn(move || {
                 if let Some(mut held) = p.retake(seen) {
                     saw("taken");
-                    let running = held.with_local(|goroutine| *goroutine);
+                    let running = held.local(|goroutine| *goroutine);
                     assert_eq!(
                         running, 1,
                         "took the P from a goroutine that it had not judged"

@@ -27,7 +27,7 @@ const TWO_CLAIM: Model = Model {
                 seq => slot.claim_and_ready(Seq::from_raw(seq), TIMER),
             })
         };
-        slot.with_node(|node| *node = NOBODY);
+        slot.node.with(|node| *node = NOBODY);
         let seq = slot.wait.open();
         words.store(seq.get(), Ordering::Relaxed);
         let peer = {
@@ -35,7 +35,7 @@ const TWO_CLAIM: Model = Model {
             thread::spawn(move || slot.claim_and_ready(seq, PEER))
         };
         slot.park();
-        let by = slot.with_node(|node| *node);
+        let by = slot.node.with(|node| *node);
         saw(if by == TIMER { "by timer" } else { "by peer" });
         assert_eq!(timer.join().unwrap(), by == TIMER, "both claimed");
         assert_eq!(peer.join().unwrap(), by == PEER, "both claimed");
@@ -56,10 +56,10 @@ const GIVE_UP: Model = Model {
         };
         if slot.wait.claim(seq) {
             saw("gave up");
-            slot.with_node(|node| *node = NOBODY);
+            slot.node.with(|node| *node = NOBODY);
         } else {
             slot.park();
-            slot.with_node(|node| assert_eq!(*node, PEER));
+            slot.node.with(|node| assert_eq!(*node, PEER));
         }
         let _ = peer.join().unwrap();
     },
@@ -102,7 +102,7 @@ fn stale_name(by_slot: bool) {
             thread::spawn(move || slot.claim_and_ready(seq, PEER))
         };
         slot.park();
-        let by = slot.with_node(|node| *node);
+        let by = slot.node.with(|node| *node);
         assert_eq!(by, PEER, "ended by somebody who means another wait");
         assert!(peer.join().unwrap());
     }
@@ -140,7 +140,7 @@ const TWO_UNPARK: Model = Model {
             thread.join().unwrap();
         }
     },
-    preemptions: Some(3),
+    preemptions: Some(2),
     outcomes: &["claimed", "token", "noted", "unparked"],
 };
 
@@ -157,14 +157,15 @@ const STRAY_UNPARK: Model = Model {
         slot.park_user();
         let _ = first.join().unwrap();
         let second = unpark(&slot);
-        slot.with_node(|node| *node = NOBODY);
+        slot.node.with(|node| *node = NOBODY);
         let seq = slot.wait.open();
         let peer = {
             let slot = Arc::clone(&slot);
             thread::spawn(move || slot.claim_and_ready(seq, PEER))
         };
         slot.park();
-        slot.with_node(|node| assert_eq!(*node, PEER, "ended by a stray unpark"));
+        slot.node
+            .with(|node| assert_eq!(*node, PEER, "ended by a stray unpark"));
         slot.park_user();
         assert!(peer.join().unwrap());
         saw(match second.join().unwrap() {
@@ -186,14 +187,14 @@ const TIMEOUT: Model = Model {
             let slot = Arc::clone(&slot);
             thread::spawn(move || slot.unpark(1))
         };
-        slot.with_node(|node| *node = NOBODY);
+        slot.node.with(|node| *node = NOBODY);
         if let Some(seq) = slot.wait.open_user() {
             let timer = {
                 let slot = Arc::clone(&slot);
                 thread::spawn(move || slot.claim_and_ready(seq, TIMER))
             };
             slot.park();
-            if slot.with_node(|node| *node) == TIMER {
+            if slot.node.with(|node| *node) == TIMER {
                 saw("timer");
                 slot.park_user();
             }
