@@ -7,7 +7,9 @@
 //! `runnext` is the goroutine that the running one made ready last. It runs next and inherits the
 //! time slice: in a ping-pong the partner is usually there before anything else, with the data hot
 //! in the cache, and a pair can't starve the queue because they share one slice. A lone `runnext`
-//! wakes no other M, because the running goroutine is usually about to park.
+//! wakes no other M, because the running goroutine is usually about to park. If it isn't, sysmon moves
+//! the waiting one to the global queue with its next tick but one, some milliseconds later. (The owner
+//! could do so at its next runtime entry, but would have to look at the clock at every one.)
 
 use crate::prim::atomic::{AtomicUsize, Ordering};
 use crate::sched::g::GRef;
