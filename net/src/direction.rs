@@ -221,6 +221,12 @@ impl<I> Direction<I> {
             .is_ok()
     }
 
+    /// Does somebody have the turn?
+    pub(crate) fn is_held(&self) -> bool {
+        // Acquire: partner of the Release in `release`.
+        self.turn.load(Ordering::Acquire) != FREE
+    }
+
     /// Takes the turn or queues for it.
     ///
     /// # Safety

@@ -22,8 +22,8 @@
 //!
 //! Handles are counted in the source; there is no further allocation. `close` marks both directions
 //! closed (nothing starts or parks from then on), replaces what the number stands for by the
-//! placeholder, and only then wakes everybody: whoever is told that the socket is closed finds its
-//! port free. The number remains ours until the last handle is dropped, so a `BorrowedFd` stays valid,
+//! placeholder, and only then wakes everybody and waits until calls that were under way have returned:
+//! when `close` returns the port is free. The number remains ours until the last handle is dropped, so a `BorrowedFd` stays valid,
 //! and a system call that raced with `close` gives `EBADF` instead of reaching a stranger's socket; its
 //! error is reported as closed.
 //!
@@ -46,7 +46,7 @@ use crate::reactor;
 use crate::source::{EXPOSED, Heap, NONBLOCKING, Side, Source, waking};
 use crate::sys;
 use crate::word::{Close, Publish, State};
-use corio::reactor::{WaitReason, checkpoint, park, prepare, timer};
+use corio::reactor::{WaitReason, checkpoint, park, prepare, timer, yield_now};
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -256,6 +256,13 @@ impl Socket {
                 waking(waiter).ready();
             }
             side.drain(&Heap(side), |waiter| waking(waiter).ready());
+        }
+        // A system call that is under way keeps the port. It doesn't block, nor does its caller from
+        // now on; no user code runs in a turn.
+        for side in [read, write] {
+            while side.is_held() {
+                yield_now();
+            }
         }
         result
     }

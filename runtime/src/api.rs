@@ -107,7 +107,9 @@ pub fn metrics() -> Metrics {
 /// waiting.join().unwrap();
 /// ```
 pub mod reactor {
-    pub use crate::park::{WaitReason, WaitToken, Waiter, begin, checkpoint, park, prepare};
+    pub use crate::park::{
+        WaitReason, WaitToken, Waiter, begin, checkpoint, park, prepare, yield_now,
+    };
     pub use crate::sched::reactor::{AlreadyInstalled, Reactor, ReadyList};
 
     /// Raw timers.
