@@ -6,10 +6,12 @@
 //! set it, and loom runs all threads of a model on the one that explores it, so models with different
 //! mutants may run side by side.
 //!
-//! Bits are addressed by the width of the word, because no model has two words of one width in which
-//! the bit means different things. Orderings are addressed by the place in the source where they
+//! Bits are addressed by the width of the word: a model has one word of each width that its mutants
+//! concern. Orderings are addressed by the place in the source where they
 //! stand, which the wrappers learn from `#[track_caller]`; [`uses`] lists those that were passed, so
 //! that a test can take away one after the other without naming any.
+//!
+//! The wrappers also make up for two things that loom 0.7 overlooks: see `Turns` and `store`.
 
 use super::Site;
 use loom::sync::atomic::{self, Ordering};
@@ -131,23 +133,23 @@ fn sticking(width: Width) -> u64 {
     }
 }
 
-/// The loads of one word, as an object of loom's in which they conflict.
+/// An object of loom's in which a word's loads and stores conflict.
 ///
 /// To decide what may happen in another order loom keeps only the last access to a word. If one thread
 /// loads, and then another loads and writes, it compares the write with its own thread's load and
 /// overlooks that it could have come before the first one. If the loads conflict among themselves it
 /// tries them in every order, and with them the write.
 #[derive(Debug)]
-struct Loads(atomic::AtomicBool);
+struct Turns(atomic::AtomicBool);
 
-impl Loads {
+impl Turns {
     fn new() -> Self {
-        Loads(atomic::AtomicBool::new(false))
+        Turns(atomic::AtomicBool::new(false))
     }
 
-    /// Called before every load. A failing compare-exchange: an access to loom that conflicts with
-    /// its like, stores nothing and synchronises nobody.
-    fn one_more(&self) {
+    /// Called before every load and store. A failing compare-exchange: an access to loom that conflicts
+    /// with its like, stores nothing and synchronises nobody.
+    fn take(&self) {
         let _ = self
             .0
             .compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed);
@@ -160,31 +162,33 @@ macro_rules! word {
         #[derive(Debug)]
         pub(crate) struct $name {
             word: atomic::$name,
-            loads: Loads,
+            turns: Turns,
         }
 
         impl $name {
             pub(crate) fn new(value: $of) -> Self {
                 $name {
                     word: atomic::$name::new(value),
-                    loads: Loads::new(),
+                    turns: Turns::new(),
                 }
             }
 
             #[track_caller]
             pub(crate) fn load(&self, order: Ordering) -> $of {
-                self.loads.one_more();
+                self.turns.take();
                 self.word
                     .load(loading(Location::caller(), order, Part::Acquire))
             }
 
             /// loom doesn't know that nothing comes between what a read-modify-write reads and what
             /// it writes: to it, a store could be older than a compare-exchange that came first and
-            /// was not seen. So the store first sees what is newest, in one step for loom. (As a swap
-            /// it would also pass on what others have released.)
+            /// was not seen. So the store first sees what is newest, in one step in which loom may
+            /// not switch (it may before, at `take`). As a swap it would pass on what others have
+            /// released, too.
             #[track_caller]
             pub(crate) fn store(&self, value: $of, order: Ordering) {
                 let order = writing(Location::caller(), order);
+                self.turns.take();
                 loom::stop_exploring();
                 let newest = <$of>::MAX / 3;
                 let newest = self
