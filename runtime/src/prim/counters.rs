@@ -222,13 +222,13 @@ pub struct ThreadMetrics {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StackMetrics {
-    /// Held by goroutines.
+    /// Held by goroutines, or kept by Ps for their next ones.
     pub in_use: usize,
     /// Free, kept for goroutines to come.
     pub pooled: usize,
     /// Stacks that there is address space for: in use, pooled, or not used so far.
     pub mapped: usize,
-    /// Times that memory of a stack was given back to the system.
+    /// Pooled stacks whose memory has been given back to the system.
     pub trimmed: usize,
 }
 

@@ -26,7 +26,7 @@ use crate::state::wait::WaitWord;
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
 use std::ops::Deref;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 
@@ -70,6 +70,10 @@ pub(crate) struct GRef(NonNull<G>);
 unsafe impl Send for GRef {}
 // SAFETY: as above; a shared GRef gives no access that a copy does not give.
 unsafe impl Sync for GRef {}
+
+// A panic can't leave the scheduler's words half changed: nothing in it unwinds.
+impl UnwindSafe for GRef {}
+impl RefUnwindSafe for GRef {}
 
 impl Deref for GRef {
     type Target = G;

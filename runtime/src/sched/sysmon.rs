@@ -55,7 +55,7 @@ const CROWD_SLICE: u64 = MS;
 const LINGER: u64 = 100 * MS;
 /// Looks for a deadlock, each after twice the pause of the one before, while the answer may change
 /// without any goroutine running (a thread of the program ends).
-const QUIET_LOOKS: u32 = 6;
+const QUIET_LOOKS: u32 = 4;
 /// How often goroutines without a stack are retried, and stacks trimmed.
 const SLOW: u64 = 100 * MS;
 /// A goroutine parked this long has its stack trimmed.

@@ -86,8 +86,9 @@ impl Builder {
         self
     }
 
-    /// Sets the size of its stack in bytes, rounded up to a power of two from 16 KiB to 1 GiB. Only
-    /// what is touched costs memory.
+    /// Sets the size of its stack in bytes, rounded up to a power of two, and to 16 KiB at least. Only
+    /// what is touched costs memory, so there is little to gain below the default: a panic that prints a
+    /// backtrace alone takes more than 16 KiB.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self

@@ -140,8 +140,8 @@ impl fmt::Display for Limit {
             Limit::MapCount(max) => write!(
                 f,
                 "the limit vm.max_map_count of {max} mappings is reached: raise it (sysctl -w \
-                 vm.max_map_count={}), or run on Linux 6.13 or later, where guards of stacks need \
-                 no mappings",
+                 vm.max_map_count={}), or run on Linux 6.13 or later without CORIO_GUARD=mprotect: \
+                 guards of stacks need no mappings there",
                 max.saturating_mul(8).max(1 << 20)
             ),
             Limit::Refused => f.write_str("the system refused the mapping or its guard"),
