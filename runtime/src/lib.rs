@@ -73,19 +73,37 @@ mod state;
 #[cfg(not(loom))]
 mod api;
 #[cfg(not(loom))]
+pub mod channel;
+#[cfg(not(loom))]
+pub mod context;
+#[cfg(not(loom))]
 mod coroutine;
+#[cfg(not(loom))]
+pub mod group;
+#[cfg(not(loom))]
+pub mod local;
 #[cfg(not(loom))]
 mod metrics;
 #[cfg(not(loom))]
 mod park;
 #[cfg(not(loom))]
+pub mod pool;
+#[cfg(not(loom))]
 mod sched;
+#[cfg(not(loom))]
+pub mod signal;
 #[cfg(not(loom))]
 mod sleep;
 #[cfg(not(loom))]
 mod stack;
 #[cfg(not(loom))]
+pub mod sync;
+#[cfg(not(loom))]
 mod task;
+#[cfg(not(loom))]
+pub mod testing;
+#[cfg(not(loom))]
+pub mod time;
 #[cfg(not(loom))]
 mod timer;
 

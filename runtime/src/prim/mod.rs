@@ -4,6 +4,7 @@
 //!   models of `state` run the very types the scheduler runs, and mutants of them (`mutant`).
 //! * [`Parker`]: blocks and wakes one OS thread.
 //! * [`clock`]: monotonic nanoseconds as one `u64`.
+//! * [`spin`]: a lock of one byte for a few instructions.
 //! * [`rng`]: the scheduler's random choices.
 //! * [`config`], [`counters`]: settings and what is counted.
 //!
@@ -16,6 +17,7 @@ pub(crate) mod counters;
 #[cfg(loom)]
 pub(crate) mod mutant;
 pub(crate) mod rng;
+pub(crate) mod spin;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -58,6 +58,12 @@ reasons! {
     Semaphore = "semaphore acquire",
     /// Waiting for a group of goroutines.
     WaitGroup = "wait group wait",
+    /// Waiting for somebody else's initialisation.
+    Once = "once",
+    /// Waiting for the others at a barrier.
+    Barrier = "barrier wait",
+    /// A worker without work.
+    Worker = "idle worker",
     /// Accepting a connection.
     NetAccept = "net accept",
     /// Connecting.

@@ -1,0 +1,1 @@
+//! Contexts: cancellation, deadlines and values that go down a call tree.

@@ -1,0 +1,1 @@
+//! `Group`: goroutines of which the first error counts.

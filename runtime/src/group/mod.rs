@@ -1,0 +1,5 @@
+//! Waiting for several goroutines at once.
+
+pub(crate) mod errgroup;
+pub(crate) mod single_flight;
+pub(crate) mod wait_group;

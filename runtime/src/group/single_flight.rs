@@ -1,0 +1,1 @@
+//! `SingleFlight`: one call for many that ask for the same at once.

@@ -1,0 +1,1 @@
+//! `WaitGroup`: waiting for a number of goroutines.

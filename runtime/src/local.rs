@@ -1,0 +1,1 @@
+//! Goroutine-local values.

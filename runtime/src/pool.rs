@@ -1,0 +1,1 @@
+//! `WorkerPool`: a bounded number of goroutines that run submitted functions.

@@ -1,0 +1,1 @@
+//! `Condvar`: waiting for a condition under a lock.

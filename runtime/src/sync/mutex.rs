@@ -1,0 +1,1 @@
+//! `Mutex`: mutual exclusion between goroutines and threads.

@@ -1,0 +1,1 @@
+//! `Once`, `OnceLock`, `LazyLock`: what happens once.

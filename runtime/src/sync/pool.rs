@@ -1,0 +1,1 @@
+//! `Pool`: a cache of objects, one part for each P.

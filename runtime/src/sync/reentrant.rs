@@ -1,0 +1,1 @@
+//! `ReentrantMutex`: a lock that its owner, a goroutine, may take again.

@@ -1,0 +1,1 @@
+//! `RwLock`: many readers or one writer.

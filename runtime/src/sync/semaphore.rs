@@ -1,0 +1,1 @@
+//! `Semaphore`: a number of permits.

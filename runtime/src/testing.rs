@@ -1,0 +1,1 @@
+//! Help for tests: no goroutine left behind.

@@ -1,0 +1,1 @@
+//! Timers and tickers with channels, and functions called later.
