@@ -90,9 +90,7 @@
 /// # What is evaluated when
 ///
 /// 1. All receivers and senders, once, from top to bottom; then the timeout.
-/// 2. When a `send` arm was chosen, its message; the others' messages are not evaluated at all. By then
-///    the other side counts on the message, so the expression has to produce one: do what may fail
-///    before the `select!`, not inside `send(..)`.
+/// 2. When a `send` arm was chosen, its message; the others' messages are not evaluated at all.
 /// 3. The body. It may use `break`, `continue`, `return` and `?`, which act on what surrounds the
 ///    `select!`.
 ///
@@ -203,6 +201,12 @@
 /// }
 /// assert_eq!(sum, 21);
 /// ```
+///
+/// # Panics
+///
+/// If the expression for a message is left by `break`, `continue`, `return` or `?`: the other side counts
+/// on the message by then. Do what may fail before the `select!`. If the expression panics, that panic
+/// goes on, and what was reserved for the message is given back.
 ///
 /// # Blocking
 ///
@@ -399,6 +403,9 @@ macro_rules! __select {
             "`default` takes at most a timeout: write `default => ..` or `default(timeout) => ..`"
         )
     };
+    (@error $default:tt ; $($rest:tt)*) => {
+        ::core::compile_error!("arms are separated by `,`, not by `;`")
+    };
     (@error $default:tt $other:tt $($rest:tt)*) => {
         ::core::compile_error!(::core::concat!(
             "expected `recv(..)`, `send(..)` or `default`, found `",
@@ -448,9 +455,6 @@ macro_rules! __select {
         ::core::compile_error!("expected an expression after `=>`, found `,`")
     };
     (@body $body:expr; $($rest:tt)*) => {
-        ::core::compile_error!("arms are separated by `,`, not by `;`")
-    };
-    (@body { $($body:tt)* }; $($rest:tt)*) => {
         ::core::compile_error!("arms are separated by `,`, not by `;`")
     };
     (@body $($rest:tt)+) => {
@@ -568,3 +572,5 @@ macro_rules! __select {
         }
     };
 }
+
+pub use {crossbeam_channel_internal, select, select_biased};

@@ -23,7 +23,7 @@
 //! | [`unbounded()`](unbounded) | any | `send` never waits |
 //! | [`after(d)`](after), [`at(t)`](at) | 1 | one message, when the time has come |
 //! | [`tick(d)`](tick) | 1 | a message every so often |
-//! | [`never()`](never) | | nothing, for ever: an arm of a `select!` that is switched off |
+//! | [`never()`](never()) | | nothing, for ever: an arm of a `select!` that is switched off |
 //!
 //! Both ends can be cloned and shared. A channel is *disconnected* when all handles of one end are gone:
 //! then sends fail and give the message back; receives still get what was sent before, and then fail.
@@ -53,11 +53,10 @@ pub use error::{
     SendTimeoutError, TryReadyError, TryRecvError, TrySelectError, TrySendError,
 };
 pub use iter::{IntoIter, Iter, TryIter};
+pub use macros::{crossbeam_channel_internal, select, select_biased};
 pub use receiver::Receiver;
 pub use select::{Select, SelectedOperation};
 pub use sender::Sender;
-
-pub use crate::{crossbeam_channel_internal, select, select_biased};
 
 use crate::channel::core::Chan;
 use crate::channel::timed::{Clock, Rhythm};
@@ -113,7 +112,7 @@ fn new<T>(chan: Chan<T>) -> (Sender<T>, Receiver<T>) {
 ///
 /// Nothing runs meanwhile, and a receiver that is dropped leaves nothing behind. Like every clock it is
 /// never disconnected; after its one message it is silent. A duration too long for the clock makes
-/// [`never`].
+/// [`never()`].
 ///
 /// Mirrors `crossbeam_channel::after` and Go's `time.After`. [`corio::time::Timer`](crate::time::Timer) is
 /// the one that can be stopped and reset.
