@@ -780,10 +780,15 @@ impl<T> Chan<T> {
         waiters.wake_all(CLOSED);
     }
 
-    /// All receivers are gone: drops the messages.
+    /// All receivers are gone: drops the messages. If one's destructor panics, the rest are leaked, since a
+    /// second panic would abort the process.
     pub(super) fn discard(&self) {
-        let messages = std::mem::take(&mut self.state.lock().ring);
-        drop(messages);
+        let ring = std::mem::take(&mut self.state.lock().ring);
+        let mut messages = ManuallyDrop::new(ring);
+        while let Some(message) = messages.pop_front() {
+            drop(message);
+        }
+        drop(ManuallyDrop::into_inner(messages));
     }
 }
 
