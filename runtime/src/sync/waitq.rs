@@ -221,6 +221,38 @@ impl WaitList {
         None
     }
 
+    /// Takes the first waiter out whose wait is still open, if its node is `wanted`; nobody behind it.
+    pub(crate) fn pop_if(&mut self, mut wanted: impl FnMut(&Node) -> bool) -> Option<Claimed> {
+        while let Some(node) = self.head {
+            // SAFETY: linked, so in place; the lock is held.
+            if !wanted(unsafe { node.as_ref() }) {
+                return None;
+            }
+            if let Some(claimed) = self.take(node) {
+                return Some(claimed);
+            }
+        }
+        None
+    }
+
+    /// Puts a waiter that was popped from another queue at the end of this one: it goes on waiting, now
+    /// alone.
+    pub(crate) fn requeue(&mut self, claimed: Claimed) {
+        let Claimed { node, waiter } = claimed;
+        // SAFETY: the waiter can't go on before it is woken.
+        let here = unsafe { node.as_ref() };
+        here.who.set(Who::Alone(waiter.into_raw()));
+        // SAFETY: as above, so it stays in place; `pop` unlinked it.
+        unsafe { self.push_back(here) };
+    }
+
+    /// Puts waiters that were popped from another queue at the end of this one, in their order.
+    pub(crate) fn append(&mut self, mut batch: Batch) {
+        while let Some(claimed) = batch.0.pop() {
+            self.requeue(claimed);
+        }
+    }
+
     /// The first node, which may be one whose wait is over.
     pub(crate) fn first(&self) -> Option<&Node> {
         // SAFETY: linked, so in place; the list is borrowed, so the lock is held.
@@ -318,12 +350,7 @@ impl Batch {
 
     /// Adds one.
     pub(crate) fn push(&mut self, claimed: Claimed) {
-        let Claimed { node, waiter } = claimed;
-        // SAFETY: the waiter can't go on before it is woken.
-        let here = unsafe { node.as_ref() };
-        here.who.set(Who::Alone(waiter.into_raw()));
-        // SAFETY: as above, so it stays in place; `pop` unlinked it.
-        unsafe { self.0.push_back(here) };
+        self.0.requeue(claimed);
     }
 
     /// Lets them all go on.
