@@ -4,7 +4,6 @@
 //! users find the guards and methods they know, and code that is generic over lock_api works.
 
 use super::raw::mutex::RawMutex;
-use lock_api::RawMutex as _;
 use lock_api::{RawMutexFair, RawMutexTimed};
 use std::time::{Duration, Instant};
 

@@ -34,10 +34,9 @@ use crate::prim::atomic::AtomicU32;
 use crate::prim::clock::NEVER;
 use crate::prim::spin::{SpinGuard, SpinLock};
 use crate::sched::{current, started};
-use crate::sync::waitq::{FIRST_OWN, NOT_POPPED, Node, Outcome, WaitList};
+use crate::sync::waitq::{FIRST_OWN, Node, Outcome, WaitList};
 use crate::timer;
 use std::cell::UnsafeCell;
-use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -115,15 +114,10 @@ impl Core {
     }
 }
 
-impl fmt::Debug for Core {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Core({:?})", self.word)
-    }
-}
-
 impl Waiters<'_> {
     /// Queues the caller, opens the queue's lock and blocks until somebody wakes it or the deadline has
-    /// come: then it is in the queue no longer, and gets [`NOT_POPPED`].
+    /// come: then it is in the queue no longer, and gets
+    /// [`NOT_POPPED`](crate::sync::waitq::NOT_POPPED).
     pub(crate) fn wait(mut self, wait: Wait) -> Outcome {
         let core = self.core;
         let object = std::ptr::from_ref(core).addr();

@@ -27,6 +27,7 @@ use crate::prim::atomic::Ordering;
 use crate::prim::clock::{self, NEVER};
 use crate::sync::waitq::{Batch, NOT_POPPED};
 use lock_api::GuardNoSend;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 const LOCKED: u32 = 1;
@@ -40,7 +41,6 @@ const STARVING: u32 = 8;
 /// # Panics
 ///
 /// `unlock` and `unlock_fair` panic if the mutex isn't locked.
-#[derive(Debug)]
 pub struct RawMutex {
     core: Core,
 }
@@ -327,6 +327,16 @@ impl RawMutex {
         waiters.append(batch);
         self.core.word.fetch_or(PARKED, Ordering::Relaxed);
         self.settle(waiters);
+    }
+}
+
+impl fmt::Debug for RawMutex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = self.core.word.load(Ordering::Relaxed);
+        f.debug_struct("RawMutex")
+            .field("locked", &(word & LOCKED != 0))
+            .field("queued", &(word & PARKED != 0))
+            .finish()
     }
 }
 
