@@ -9,3 +9,5 @@ pub(crate) mod reentrant;
 pub(crate) mod rwlock;
 pub(crate) mod semaphore;
 pub(crate) mod waitq;
+
+pub use pool::{Pool, Pooled};
