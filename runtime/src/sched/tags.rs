@@ -23,10 +23,7 @@ use crate::sched::waiter::{WaitToken, Waiter};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tag(u16);
 
-static TREE: Mutex<Tree> = Mutex::new(Tree {
-    nodes: Vec::new(),
-    free: Vec::new(),
-});
+static TREE: Mutex<Tree> = Mutex::new(Tree::new());
 
 /// All tags.
 struct Tree {
@@ -68,27 +65,7 @@ impl Tag {
 
     /// Opens a tag under this one. `None`: [`Tag::MAX`] are in use.
     pub(crate) fn open(self) -> Option<Tag> {
-        let mut tree = TREE.lock();
-        let node = Node {
-            parent: self,
-            count: 1,
-            waiting: None,
-        };
-        let tag = match tree.free.pop() {
-            Some(tag) => {
-                *tree.node(tag) = node;
-                tag
-            }
-            None if tree.nodes.len() < Tag::MAX => {
-                tree.nodes.push(node);
-                Tag(tree.nodes.len() as u16)
-            }
-            None => return None,
-        };
-        if !self.is_none() {
-            tree.node(self).count += 1;
-        }
-        Some(tag)
+        TREE.lock().open(self)
     }
 
     /// One more goroutine.
@@ -151,8 +128,38 @@ impl Tag {
 }
 
 impl Tree {
+    const fn new() -> Tree {
+        Tree {
+            nodes: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
     fn node(&mut self, tag: Tag) -> &mut Node {
         &mut self.nodes[usize::from(tag.0) - 1]
+    }
+
+    fn open(&mut self, parent: Tag) -> Option<Tag> {
+        let node = Node {
+            parent,
+            count: 1,
+            waiting: None,
+        };
+        let tag = match self.free.pop() {
+            Some(tag) => {
+                *self.node(tag) = node;
+                tag
+            }
+            None if self.nodes.len() < Tag::MAX => {
+                self.nodes.push(node);
+                Tag(self.nodes.len() as u16)
+            }
+            None => return None,
+        };
+        if !parent.is_none() {
+            self.node(parent).count += 1;
+        }
+        Some(tag)
     }
 
     /// Counts down, and on from tags that thereby become free to their parents. There is at most one to
@@ -220,6 +227,17 @@ mod tests {
         inner.uncount();
         assert!(outer.is_alone());
         outer.uncount();
+    }
+
+    #[test]
+    fn there_are_so_many_and_they_are_used_again() {
+        let mut tree = Tree::new();
+        let root = tree.open(Tag::NONE).unwrap();
+        let tags: Vec<Tag> = (1..Tag::MAX).map(|_| tree.open(root).unwrap()).collect();
+        assert_eq!(tree.open(root), None);
+        assert!(tree.uncount(tags[500]).is_none());
+        assert_eq!(tree.open(tags[7]), Some(tags[500]));
+        assert_eq!(tree.open(root), None);
     }
 
     #[test]
