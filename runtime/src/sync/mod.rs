@@ -39,3 +39,4 @@ pub use once::{Once, OnceState};
 pub use once_lock::OnceLock;
 pub use raw::condvar::RawCondvar;
 pub use raw::mutex::RawMutex;
+pub use pool::{Pool, Pooled};
