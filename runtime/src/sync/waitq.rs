@@ -32,6 +32,7 @@
 //! a `const fn new`.
 
 use crate::park::{WaitToken, Waiter, prepare};
+use crate::sched::reactor::ReadyList;
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
@@ -347,6 +348,12 @@ impl Claimed {
         self.node().outcome.set(outcome);
         self.waiter.ready();
     }
+
+    /// As [`wake`](Claimed::wake), from a timer's function.
+    pub(crate) fn wake_into(self, outcome: Outcome, ready: &mut ReadyList) {
+        self.node().outcome.set(outcome);
+        ready.push(self.waiter);
+    }
 }
 
 /// Waiters that were popped, to be woken once the lock is open.
@@ -374,6 +381,13 @@ impl Batch {
     pub(crate) fn wake_all(mut self, outcome: Outcome) {
         while let Some(claimed) = self.0.pop() {
             claimed.wake(outcome);
+        }
+    }
+
+    /// As [`wake_all`](Batch::wake_all), from a timer's function.
+    pub(crate) fn wake_all_into(mut self, outcome: Outcome, ready: &mut ReadyList) {
+        while let Some(claimed) = self.0.pop() {
+            claimed.wake_into(outcome, ready);
         }
     }
 }
