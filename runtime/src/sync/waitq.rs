@@ -124,6 +124,18 @@ impl Node {
         self.outcome.get()
     }
 
+    /// Has it been popped, so that it is in no queue? Only for the waiter, once it is awake. (If not, it may
+    /// be in no queue all the same.)
+    #[inline]
+    pub(crate) fn was_popped(&self) -> bool {
+        self.outcome.get() != NOT_POPPED
+    }
+
+    /// Is it a node of the wait that `token` names?
+    pub(crate) fn waits_for(&self, token: WaitToken) -> bool {
+        matches!(self.who.get(), Who::Contested(mine) if mine == token)
+    }
+
     /// Gives the wait of an [`alone`](Node::alone) node up, which is in no queue: it was never pushed, or
     /// `remove` found it.
     pub(crate) fn cancel(&self) {
@@ -297,6 +309,22 @@ impl Claimed {
         unsafe { self.node.as_ref() }
     }
 
+    /// Puts the waiter into another queue instead of waking it. Its wait can then be ended only by who
+    /// pops it there.
+    ///
+    /// # Safety
+    ///
+    /// The waiter, when it wakes, does not look for its node in the queue it had put it in, or finds that
+    /// it is in none.
+    pub(crate) unsafe fn requeue(self, list: &mut WaitList) {
+        let Claimed { node, waiter } = self;
+        // SAFETY: the waiter can't go on before it is woken.
+        let here = unsafe { node.as_ref() };
+        here.who.set(Who::Alone(waiter.into_raw()));
+        // SAFETY: as above, so it stays in place; `pop` unlinked it.
+        unsafe { list.push_back(here) };
+    }
+
     /// Lets the waiter go on. Never blocks or switches. Best called after unlocking.
     #[inline]
     pub(crate) fn wake(self, outcome: Outcome) {
@@ -318,12 +346,15 @@ impl Batch {
 
     /// Adds one.
     pub(crate) fn push(&mut self, claimed: Claimed) {
-        let Claimed { node, waiter } = claimed;
-        // SAFETY: the waiter can't go on before it is woken.
-        let here = unsafe { node.as_ref() };
-        here.who.set(Who::Alone(waiter.into_raw()));
-        // SAFETY: as above, so it stays in place; `pop` unlinked it.
-        unsafe { self.0.push_back(here) };
+        // SAFETY: they wake when they are popped here, and so are in no queue.
+        unsafe { claimed.requeue(&mut self.0) };
+    }
+
+    /// Adds those of another batch.
+    pub(crate) fn append(&mut self, mut other: Batch) {
+        while let Some(claimed) = other.0.pop() {
+            self.push(claimed);
+        }
     }
 
     /// Lets them all go on.
