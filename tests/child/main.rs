@@ -8,6 +8,7 @@ mod blocking;
 mod config;
 mod deadlock;
 mod fault;
+mod groups;
 mod hogs;
 mod idle;
 mod limits;
@@ -29,6 +30,7 @@ fn main() {
         config::SCENARIOS,
         deadlock::SCENARIOS,
         fault::SCENARIOS,
+        groups::SCENARIOS,
         hogs::SCENARIOS,
         idle::SCENARIOS,
         limits::SCENARIOS,
