@@ -37,10 +37,10 @@
 //! * Nothing is allocated, and no `unsafe` appears in the caller's crate.
 //!
 //! The depth of the recursion counts against the user's `recursion_limit`, and nested selects add up.
-//! Therefore an arm costs one step, and everything after the parsing is a repetition. (A rule that
-//! takes all arms by one repetition can't be had: a `body` without a comma after it would be followed
-//! by an identifier, which `macro_rules` forbids.) A procedural macro was rejected for the same reason
-//! as in `go!`: a crate and a parser to build for every user.
+//! Therefore an arm costs one step, and everything after the parsing is a repetition. (One repetition
+//! could read all arms, but not the commas they need, and labels would still be dealt out one by one.) A
+//! procedural macro was rejected for the same reason as in `go!`: a crate and a parser to build for every
+//! user.
 //!
 //! One receiver alone is not selected over: the receiver's own method does it, with the same result. A
 //! sender alone is, because `send` takes a message before it waits.
