@@ -62,7 +62,10 @@ impl<T: Clone> Topic<T> {
     /// Ends all subscriptions; returns what was missed.
     fn close(&self) -> Vec<(String, u64)> {
         let subscribers = std::mem::take(&mut *self.subscribers.lock());
-        subscribers.into_iter().map(|s| (s.name, s.missed)).collect()
+        subscribers
+            .into_iter()
+            .map(|s| (s.name, s.missed))
+            .collect()
     }
 }
 
@@ -76,7 +79,10 @@ fn main() -> ExitCode {
         let (acknowledge, acknowledged) = bounded(0);
         let quick = topic.subscribe("quick", usize::from(args.buffer));
         let slow = topic.subscribe("slow", usize::from(args.buffer));
-        let quick = go!(move || quick.iter().inspect(|_| acknowledge.send(()).unwrap_or(())).count());
+        let quick = go!(move || quick
+            .iter()
+            .inspect(|_| acknowledge.send(()).unwrap_or(()))
+            .count());
         let slow = go!(move || {
             // Disconnected: the signal.
             let _ = started.recv();

@@ -32,7 +32,8 @@ fn main() -> ExitCode {
         }
         // The workers have theirs; when the last one ends, so does the loop over the results.
         drop((queue, results));
-        go!(move || (1..=args.jobs).for_each(|job| jobs.send(job).expect("workers outlive the jobs")));
+        go!(move || (1..=args.jobs)
+            .for_each(|job| jobs.send(job).expect("workers outlive the jobs")));
         let mut lengths: Vec<(u64, u64)> = collected.iter().collect();
         lengths.sort_unstable();
         for (job, length) in lengths {
@@ -55,7 +56,11 @@ fn work(queue: Receiver<u64>, results: Sender<(u64, u64)>) {
 fn collatz(mut n: u64) -> u64 {
     let mut steps = 0;
     while n != 1 {
-        n = if n.is_multiple_of(2) { n / 2 } else { 3 * n + 1 };
+        n = if n.is_multiple_of(2) {
+            n / 2
+        } else {
+            3 * n + 1
+        };
         steps += 1;
     }
     steps
