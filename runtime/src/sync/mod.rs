@@ -7,9 +7,12 @@
 //! | to | use | modelled on |
 //! | --- | --- | --- |
 //! | let one at a time in | [`Mutex`], [`FairMutex`] | parking_lot |
+//! | lock again what one has locked | [`ReentrantMutex`] | parking_lot |
+//! | let many read or one write | [`RwLock`], [`RecursiveRwLock`] | parking_lot |
 //! | wait for what a mutex guards to change | [`Condvar`] | parking_lot, Go's `sync.Cond` |
 //! | do something once | [`Once`] | parking_lot, std |
 //! | make a value once | [`OnceLock`], [`LazyLock`] | std |
+//! | meet | [`Barrier`] | std |
 //!
 //! Locks are lock_api's types over raw locks of ours, like parking_lot's: guards, mapped guards, timeouts
 //! and fair unlocking have the names known from there. Guards may be held across switch points; they are
@@ -28,6 +31,7 @@ pub(crate) mod rwlock;
 pub(crate) mod semaphore;
 pub(crate) mod waitq;
 
+pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use lazy_lock::LazyLock;
 pub use lock_api;
@@ -39,3 +43,13 @@ pub use once::{Once, OnceState};
 pub use once_lock::OnceLock;
 pub use raw::condvar::RawCondvar;
 pub use raw::mutex::RawMutex;
+pub use raw::rwlock::RawRwLock;
+pub use reentrant::{
+    MappedReentrantMutexGuard, RawGoroutineId, ReentrantMutex, ReentrantMutexGuard,
+};
+pub use rwlock::{
+    MappedRecursiveRwLockReadGuard, MappedRecursiveRwLockWriteGuard, MappedRwLockReadGuard,
+    MappedRwLockWriteGuard, RawRwLockRecursive, RecursiveRwLock, RecursiveRwLockReadGuard,
+    RecursiveRwLockUpgradableReadGuard, RecursiveRwLockWriteGuard, RwLock, RwLockReadGuard,
+    RwLockUpgradableReadGuard, RwLockWriteGuard,
+};

@@ -28,6 +28,8 @@
 
 pub(crate) mod condvar;
 pub(crate) mod mutex;
+pub(crate) mod rwlock;
+mod rwlock_traits;
 
 use crate::park::{WaitReason, begin, park};
 use crate::prim::atomic::AtomicU32;
