@@ -12,6 +12,7 @@
 //! | wait for what a mutex guards to change | [`Condvar`] | parking_lot, Go's `sync.Cond` |
 //! | do something once | [`Once`] | parking_lot, std |
 //! | make a value once | [`OnceLock`], [`LazyLock`] | std |
+//! | bound how many do something at a time | [`Semaphore`] | tokio |
 //! | meet | [`Barrier`] | std |
 //!
 //! Locks are lock_api's types over raw locks of ours, like parking_lot's: guards, mapped guards, timeouts
@@ -29,6 +30,7 @@ pub(crate) mod raw;
 pub(crate) mod reentrant;
 pub(crate) mod rwlock;
 pub(crate) mod semaphore;
+pub(crate) mod semaphore_permit;
 pub(crate) mod waitq;
 
 pub use barrier::{Barrier, BarrierWaitResult};
@@ -53,3 +55,5 @@ pub use rwlock::{
     RecursiveRwLockUpgradableReadGuard, RecursiveRwLockWriteGuard, RwLock, RwLockReadGuard,
     RwLockUpgradableReadGuard, RwLockWriteGuard,
 };
+pub use semaphore::{AcquireError, AcquireTimeoutError, Semaphore, TryAcquireError};
+pub use semaphore_permit::{OwnedSemaphorePermit, SemaphorePermit};

@@ -31,7 +31,7 @@
 
 use super::{COMPETE, Core, End, HANDED, PATIENCE, Spin, Wait, Waiters};
 use crate::park::WaitReason;
-use crate::prim::atomic::Ordering;
+use crate::prim::atomic::{AtomicU32, Ordering};
 use crate::prim::clock::{self, NEVER};
 use crate::sync::waitq::{Batch, NOT_POPPED};
 use std::fmt;
@@ -102,7 +102,9 @@ impl Want {
 impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
     /// An open lock.
     pub(super) const fn new() -> Self {
-        RawRwLock { core: Core::new(0) }
+        RawRwLock {
+            core: Core::new(AtomicU32::new(0)),
+        }
     }
 
     pub(super) fn is_held(&self) -> bool {
