@@ -219,7 +219,7 @@ impl<E: Send + 'static> Group<E> {
         let (ctx, func) = ctx.with_cancel_cause();
         let cancel = Cancel {
             func,
-            text: |error| error.to_string(),
+            text: |error: &E| error.to_string(),
         };
         let group = Group {
             inner: Inner::new(Some(cancel)),

@@ -11,7 +11,6 @@
 //! be stopped to be counted.
 
 use crate::prim::atomic::Ordering;
-use crate::prim::clock;
 use crate::prim::counters::Counts;
 use crate::sched::observe::GoroutineInfo;
 use crate::sched::sysmon::sys;
