@@ -291,6 +291,7 @@ fn new_fiber(m: &'static M, g: GRef, stack: Stack) -> GFiber {
         locks: Cell::new(0),
         blocking: Cell::new(false),
         trimmed: AtomicBool::new(false),
+        locals: Cell::new(std::ptr::null_mut()),
     };
     GFiber::bind(stack, run, main, g.addr())
 }
@@ -313,6 +314,7 @@ fn main(addr: usize) {
             std::process::abort();
         }
     }
+    g.tag().uncount();
     // The P, if there still is one, goes back to the loop in SCHED.
     let _held = current::m().enter();
 }

@@ -19,7 +19,6 @@ use crate::sched::{Sched, sched};
 use crate::state::gstatus::WAITING;
 use crate::task::block_on;
 use std::fmt::Write;
-use std::time::Duration;
 
 /// The report if all goroutines are asleep for ever. `in_run` are the threads inside `run`.
 pub(crate) fn deadlock(in_run: &[u32]) -> Option<String> {
@@ -59,21 +58,9 @@ fn all_asleep(sched: &Sched, in_run: &[u32]) -> Option<Vec<GoroutineInfo>> {
 }
 
 fn report(goroutines: &[GoroutineInfo]) -> String {
-    let now = clock::now();
     let mut text = String::from("all goroutines are asleep - deadlock!\n");
     for g in goroutines {
-        let name = g.name.as_deref().map(|name| format!(" \"{name}\""));
-        let age = Duration::from_nanos(now.saturating_sub(g.since));
-        let _ = write!(
-            text,
-            "\ngoroutine {}{} [{}, {age:.1?}]",
-            g.id,
-            name.unwrap_or_default(),
-            g.reason
-        );
-        if let Some(at) = g.location {
-            let _ = write!(text, " spawned at {at}");
-        }
+        let _ = write!(text, "\n{g}");
     }
     text
 }
