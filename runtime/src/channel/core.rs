@@ -311,8 +311,10 @@ impl<T> Chan<T> {
         let timer = timer::wake_at(deadline, token);
         park(reason, object);
         timer::cancel(timer);
-        // SAFETY: the node is in this queue or in none.
-        unsafe { self.state.lock().side(sends).remove(&node) };
+        if !node.was_popped() {
+            // SAFETY: the node is in this queue or in none.
+            unsafe { self.state.lock().side(sends).remove(&node) };
+        }
         node.outcome()
     }
 
