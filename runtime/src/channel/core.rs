@@ -352,6 +352,11 @@ impl<T> Chan<T> {
         (capacity != usize::MAX).then_some(capacity)
     }
 
+    /// Are all handles of one side gone?
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// All senders, or all receivers, are gone: nobody need wait any more.
     pub(super) fn close(&self) {
         let mut state = self.state.lock();

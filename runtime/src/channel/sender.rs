@@ -161,6 +161,11 @@ impl<T> Sender<T> {
         self.channel.is_same(&other.channel)
     }
 
+    /// Are all receivers gone?
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.channel.is_closed()
+    }
+
     /// Redeems what a select has won.
     pub(super) fn finish(&self, prize: Prize, msg: T) -> Result<(), SendError<T>> {
         match prize {
