@@ -243,7 +243,7 @@ fn chan_many_consumers_work_from_one_queue() {
 /// Uses a good part of a stack, as Go's `stackGrowthRecursive`.
 #[inline(never)]
 fn use_stack(depth: usize) -> usize {
-    let frame = black_box([depth as u8; 4096]);
+    let frame = black_box([depth as u8; 2048]);
     match depth {
         0 => usize::from(frame[7]),
         _ => use_stack(depth - 1) + usize::from(black_box(frame)[9] as usize == depth),
@@ -344,7 +344,10 @@ fn chan_nonblocking_operations() {
     fn check<T: Clone + PartialEq + std::fmt::Debug + Send + 'static>(value: T) {
         let (s, r) = channel::bounded::<T>(0);
         assert_eq!(r.try_recv(), Err(TryRecvError::Empty));
-        assert_eq!(s.try_send(value.clone()), Err(TrySendError::Full(value.clone())));
+        assert_eq!(
+            s.try_send(value.clone()),
+            Err(TrySendError::Full(value.clone()))
+        );
         // A receiver that waits, then a sender.
         let receiver = {
             let r = r.clone();
@@ -369,7 +372,10 @@ fn chan_nonblocking_operations() {
         // With a buffer, no peer is needed.
         let (s, r) = channel::bounded::<T>(1);
         assert_eq!(s.try_send(value.clone()), Ok(()));
-        assert_eq!(s.try_send(value.clone()), Err(TrySendError::Full(value.clone())));
+        assert_eq!(
+            s.try_send(value.clone()),
+            Err(TrySendError::Full(value.clone()))
+        );
         assert_eq!(r.try_recv(), Ok(value));
         assert_eq!(r.try_recv(), Err(TryRecvError::Empty));
     }
@@ -389,7 +395,8 @@ fn chan_nonblocking_operations() {
 #[test]
 fn chan_prime_sieve() {
     const PRIMES: [u32; 25] = [
-        2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97,
+        2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89,
+        97,
     ];
     let _dog = watchdog();
     on_goroutine(|| {
@@ -448,7 +455,10 @@ fn chan_operations_after_close() {
         for n in 0..3 {
             assert_eq!(s.send(n).unwrap_err().into_inner(), n);
             assert_eq!(s.try_send(n), Err(TrySendError::Disconnected(n)));
-            assert_eq!(s.send_timeout(n, Duration::MAX).unwrap_err().into_inner(), n);
+            assert_eq!(
+                s.send_timeout(n, Duration::MAX).unwrap_err().into_inner(),
+                n
+            );
         }
     }
 }
@@ -546,7 +556,10 @@ fn chan_power_series() {
         let mut expected = 1.0;
         for n in 1..=20 {
             let coefficient = square.get().unwrap();
-            assert!((coefficient - expected).abs() < 1e-9, "{coefficient}, {expected}");
+            assert!(
+                (coefficient - expected).abs() < 1e-9,
+                "{coefficient}, {expected}"
+            );
             expected *= 2.0 / f64::from(n);
         }
         assert_eq!(square.get(), None);

@@ -45,12 +45,12 @@
 //! address, and one that is given up (because evaluating the message panicked) is simply taken back; the
 //! receiver it leaves behind looks again.
 
+use crate::channel::ring::Ring;
 use crate::park::{WaitReason, WaitToken, begin, checkpoint, park};
 use crate::prim::clock;
 use crate::prim::spin::{SpinGuard, SpinLock};
 use crate::sync::waitq::{Batch, Claimed, FIRST_OWN, Node, Outcome, WaitList};
 use crate::timer;
-use std::collections::VecDeque;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr;
 use std::time::Instant;
@@ -66,11 +66,6 @@ pub(super) const LOOK_AGAIN: Outcome = FIRST_OWN + 2;
 pub(super) const WAITS: usize = 0;
 /// A node's tag: it only waits until it could (`Select::ready`).
 pub(super) const WATCHES: usize = 1;
-
-/// Rings up to this many bytes are allocated with the channel.
-const EAGER: usize = 64 * 1024;
-/// Rings of more messages than this give memory back when they are mostly empty.
-const LARGE: usize = 1024;
 
 /// Why a message was not sent. It is given back.
 #[derive(Debug)]
@@ -125,7 +120,7 @@ pub(super) struct Chan<T> {
 }
 
 struct State<T> {
-    ring: VecDeque<T>,
+    ring: Ring<T>,
     /// Places in the ring; [`usize::MAX`] if unbounded.
     capacity: usize,
     /// Messages that selects have won and not yet taken.
@@ -221,7 +216,7 @@ impl<T> State<T> {
         } else {
             // SAFETY: a sender that isn't a select leaves its message there, and forgets it when it is
             // woken with DONE; until then the node and its slot are ours.
-            self.ring.push_back(unsafe { slot.read() });
+            self.ring.push(unsafe { slot.read() });
         }
     }
 
@@ -238,7 +233,7 @@ impl<T> State<T> {
                 if slot.is_null() {
                     self.owed += 1;
                 } else {
-                    let message = self.ring.pop_front().expect("one is available");
+                    let message = self.ring.pop().expect("one is available");
                     // SAFETY: a receiver that isn't a select has room for a message there, which is ours
                     // to write until it is woken.
                     unsafe { slot.write(message) };
@@ -247,22 +242,6 @@ impl<T> State<T> {
             } else {
                 return woken;
             }
-        }
-    }
-
-    /// A large ring that is mostly empty gives half of its memory back.
-    #[inline(always)]
-    fn shrink(&mut self) {
-        if self.ring.capacity() > LARGE && self.ring.len() < self.ring.capacity() / 8 {
-            self.shrink_large();
-        }
-    }
-
-    #[cold]
-    fn shrink_large(&mut self) {
-        let half = self.ring.capacity() / 2;
-        if self.capacity == usize::MAX || self.capacity.saturating_mul(size_of::<T>()) > EAGER {
-            self.ring.shrink_to(half);
         }
     }
 }
@@ -289,10 +268,9 @@ fn is_peer(node: &Node, me: Option<WaitToken>) -> bool {
 impl<T> Chan<T> {
     /// An open channel for this many messages; [`usize::MAX`]: for any number.
     pub(super) fn new(capacity: usize) -> Chan<T> {
-        let bytes = capacity.saturating_mul(size_of::<T>());
         Chan {
             state: SpinLock::new(State {
-                ring: VecDeque::with_capacity(if bytes <= EAGER { capacity } else { 0 }),
+                ring: Ring::new(if capacity == usize::MAX { 0 } else { capacity }),
                 capacity,
                 owed: 0,
                 promised: 0,
@@ -370,7 +348,7 @@ impl<T> Chan<T> {
         if let Some(receiver) = state.receivers.pop_where(waits) {
             let slot = receiver.node().slot.cast::<T>();
             if slot.is_null() {
-                state.ring.push_back(message);
+                state.ring.push(message);
                 state.owed += 1;
             } else {
                 // SAFETY: a receiver that isn't a select has room for a message there, ours to write until
@@ -380,7 +358,7 @@ impl<T> Chan<T> {
             drop(state);
             receiver.wake(DONE);
         } else if state.has_room() {
-            state.ring.push_back(message);
+            state.ring.push(message);
             if state.message_watched {
                 let watchers = state.message_watchers();
                 drop(state);
@@ -397,8 +375,7 @@ impl<T> Chan<T> {
     fn start_recv(&self) -> Result<Option<T>, Locked<'_, T>> {
         let mut state = self.state.lock();
         if state.is_available() {
-            let message = state.ring.pop_front();
-            state.shrink();
+            let message = state.ring.pop();
             let sender = state.refill();
             if state.room_watched && sender.is_none() {
                 let watchers = state.room_watchers();
@@ -582,8 +559,7 @@ impl<T> Chan<T> {
                 receiver.wake(DONE);
             } else {
                 // It goes on waiting, for this very promise.
-                // SAFETY: a popped node that stays in place and unwoken may be queued again.
-                unsafe { receiver.requeue(&mut state.expecting) };
+                state.expecting.requeue(receiver);
             }
         } else {
             // Who waits to receive is served when the message has come.
@@ -658,7 +634,7 @@ impl<T> Chan<T> {
             unsafe { receiver.node().slot.cast::<T>().write(message) };
             receiver.wake(DONE);
         } else {
-            state.ring.push_back(message);
+            state.ring.push(message);
             let mut woken = state.settle();
             if state.message_watched && state.is_available() {
                 woken.append(state.message_watchers());
@@ -673,9 +649,8 @@ impl<T> Chan<T> {
     /// the sender has changed its mind.
     pub(super) fn finish_recv(&self) -> Option<T> {
         let mut state = self.state.lock();
-        if let Some(message) = state.ring.pop_front() {
+        if let Some(message) = state.ring.pop() {
             state.owed -= 1;
-            state.shrink();
             let mut woken = state.settle();
             if state.room_watched && state.has_room() {
                 woken.append(state.room_watchers());
@@ -785,7 +760,7 @@ impl<T> Chan<T> {
     pub(super) fn discard(&self) {
         let ring = std::mem::take(&mut self.state.lock().ring);
         let mut messages = ManuallyDrop::new(ring);
-        while let Some(message) = messages.pop_front() {
+        while let Some(message) = messages.pop() {
             drop(message);
         }
         drop(ManuallyDrop::into_inner(messages));

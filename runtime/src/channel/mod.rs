@@ -34,7 +34,7 @@
 //! not count in `len`; `try_recv` on a channel of capacity 0 is a switch point in one case, when the sender
 //! is a select, whose message must first be made.
 //!
-//! For readers of the code: `core` is the channel, `engine` the select, `timed` the clocks, `counter` the
+//! For readers of the code: `core` is the channel, `ring` its messages, `engine` the select, `timed` the clocks, `counter` the
 //! handles.
 
 mod core;
@@ -44,6 +44,7 @@ mod error;
 mod iter;
 mod macros;
 mod receiver;
+mod ring;
 mod select;
 mod sender;
 pub(crate) mod timed;
@@ -66,8 +67,8 @@ use std::time::{Duration, Instant};
 
 /// Creates a channel for at most `cap` messages.
 ///
-/// With a capacity of 0 it is a rendezvous: a send waits until its message has been received. The ring
-/// for up to 64 KiB of messages is allocated at once, a larger one as it fills.
+/// With a capacity of 0 it is a rendezvous: a send waits until its message has been received. Memory
+/// for up to a page of messages is allocated at once, more as it is needed.
 ///
 /// Mirrors `crossbeam_channel::bounded` and Go's `make(chan T, cap)`.
 ///

@@ -30,8 +30,8 @@
 //!
 //! # Locks
 //!
-//! In this order: `Sched::lists` → `Ms` → an allocator's; `Timers`, the arena's and the stack pool's
-//! locks are leaves, held for a few instructions. No lock is held while user code runs or a
+//! In this order: `Sched::lists` → `Ms` → an allocator's; `Timers`, the arena's, the stack pool's and
+//! the tags' locks are leaves, held for a few instructions. No lock is held while user code runs or a
 //! goroutine is switched.
 
 pub(crate) mod arena;
@@ -49,6 +49,7 @@ pub(crate) mod schedule;
 pub(crate) mod stacks;
 pub(crate) mod start;
 pub(crate) mod sysmon;
+pub(crate) mod tags;
 pub(crate) mod timers;
 pub(crate) mod waiter;
 
@@ -68,6 +69,7 @@ use queue::GlobalQueue;
 use reactor::Poller;
 use std::io;
 use std::panic::Location;
+use tags::Tag;
 
 use crate::stack::SizeClass;
 
@@ -453,25 +455,40 @@ impl Sched {
     pub(crate) fn spawn(&self, request: SpawnRequest) -> io::Result<(GRef, u64)> {
         self.admit()?;
         let class = request.class.unwrap_or(self.stack_class);
-        if let Some(m) = current::try_m()
+        let m = current::try_m();
+        let tag = m.and_then(M::curg).map_or(Tag::NONE, |g| g.tag());
+        tag.count();
+        if let Some(m) = m
             && let Some(mut held) = m.enter()
         {
             let g = match held.local().free.take() {
                 Ok(g) => g,
                 Err(error) => {
                     m.leave(held);
+                    tag.uncount();
                     return Err(error);
                 }
             };
             let id = held.new_id(|| self.next_id.fetch_add(ID_BATCH, Ordering::Relaxed));
             // SAFETY: the slot was taken from a free list.
-            unsafe { g.fill(id, class, request.entry, request.payload, request.location) };
+            unsafe {
+                g.fill(
+                    id,
+                    class,
+                    tag,
+                    request.entry,
+                    request.payload,
+                    request.location,
+                )
+            };
             held.counters.spawned.add(1);
             let more = held.put_next(g);
             self.leave_with_work(m, held, more);
             return Ok((g, id));
         }
-        let made = self.make(class, &request)?;
+        let made = self
+            .make(class, tag, &request)
+            .inspect_err(|_| tag.uncount())?;
         self.enqueue_global(made.0);
         Ok(made)
     }
@@ -485,18 +502,28 @@ impl Sched {
     /// As [`Sched::spawn`]; the payload is still the caller's then.
     pub(crate) fn make_detached(&self, request: &SpawnRequest) -> io::Result<GRef> {
         self.admit()?;
-        let (g, _) = self.make(request.class.unwrap_or(self.stack_class), request)?;
+        let class = request.class.unwrap_or(self.stack_class);
+        let (g, _) = self.make(class, Tag::NONE, request)?;
         let result = g.join.detach();
         debug_assert_eq!(result, ResultOf::Theirs, "it hasn't run yet");
         Ok(g)
     }
 
     /// Makes a goroutine for a caller without a P.
-    fn make(&self, class: SizeClass, request: &SpawnRequest) -> io::Result<(GRef, u64)> {
+    fn make(&self, class: SizeClass, tag: Tag, request: &SpawnRequest) -> io::Result<(GRef, u64)> {
         let g = arena::take()?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the slot was taken from a free list.
-        unsafe { g.fill(id, class, request.entry, request.payload, request.location) };
+        unsafe {
+            g.fill(
+                id,
+                class,
+                tag,
+                request.entry,
+                request.payload,
+                request.location,
+            )
+        };
         self.shared.spawned.add(1);
         Ok((g, id))
     }
