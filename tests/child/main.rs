@@ -18,6 +18,7 @@ mod memory;
 mod panic;
 mod procs;
 mod stress;
+mod time;
 
 /// A scenario, and what follows its name on the command line.
 type Scenario = fn(&[String]);
@@ -41,6 +42,7 @@ fn main() {
         panic::SCENARIOS,
         procs::SCENARIOS,
         stress::SCENARIOS,
+        time::SCENARIOS,
     ];
     let (_, scenario) = areas
         .into_iter()

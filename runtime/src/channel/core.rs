@@ -559,8 +559,7 @@ impl<T> Chan<T> {
                 receiver.wake(DONE);
             } else {
                 // It goes on waiting, for this very promise.
-                // SAFETY: a popped node that stays in place and unwoken may be queued again.
-                unsafe { receiver.requeue(&mut state.expecting) };
+                state.expecting.requeue(receiver);
             }
         } else {
             // Who waits to receive is served when the message has come.

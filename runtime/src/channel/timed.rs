@@ -116,6 +116,11 @@ impl Clock {
         self.0.lock().due
     }
 
+    /// What is left until it is due; `None`: it never is.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        clock::until(self.due(), clock::now())
+    }
+
     /// Is it due?
     pub(crate) fn is_due(&self) -> bool {
         let due = self.due();

@@ -11,7 +11,6 @@
 //! be stopped to be counted.
 
 use crate::prim::atomic::Ordering;
-use crate::prim::clock;
 use crate::prim::counters::Counts;
 use crate::sched::observe::GoroutineInfo;
 use crate::sched::sysmon::sys;
@@ -19,7 +18,6 @@ use crate::sched::{Sched, sched};
 use crate::state::gstatus::WAITING;
 use crate::task::block_on;
 use std::fmt::Write;
-use std::time::Duration;
 
 /// The report if all goroutines are asleep for ever. `in_run` are the threads inside `run`.
 pub(crate) fn deadlock(in_run: &[u32]) -> Option<String> {
@@ -41,8 +39,9 @@ fn all_asleep(sched: &Sched, in_run: &[u32]) -> Option<Vec<GoroutineInfo>> {
     if block_on::live_wakers() > 0 {
         return None;
     }
-    // A wait with a timeout doesn't show that it has one; its timer does.
-    if sched.next_timer() != clock::NEVER {
+    // A wait with a timeout doesn't show that it has one; its timer does. Timers that were cancelled don't
+    // count, though they stay in their heap, and in `next_timer`, until their time comes.
+    if sched.all_ps().any(|p| p.timers.len() > 0) {
         return None;
     }
     let mut ours = sched.ms.tids();
@@ -59,21 +58,9 @@ fn all_asleep(sched: &Sched, in_run: &[u32]) -> Option<Vec<GoroutineInfo>> {
 }
 
 fn report(goroutines: &[GoroutineInfo]) -> String {
-    let now = clock::now();
     let mut text = String::from("all goroutines are asleep - deadlock!\n");
     for g in goroutines {
-        let name = g.name.as_deref().map(|name| format!(" \"{name}\""));
-        let age = Duration::from_nanos(now.saturating_sub(g.since));
-        let _ = write!(
-            text,
-            "\ngoroutine {}{} [{}, {age:.1?}]",
-            g.id,
-            name.unwrap_or_default(),
-            g.reason
-        );
-        if let Some(at) = g.location {
-            let _ = write!(text, " spawned at {at}");
-        }
+        let _ = write!(text, "\n{g}");
     }
     text
 }
