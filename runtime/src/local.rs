@@ -8,12 +8,13 @@
 //! | --- | --- |
 //! | who has one | each goroutine its own; each plain thread its own. Nothing is inherited by `spawn` |
 //! | when it is made | with the first use in that goroutine or thread |
-//! | when it is dropped | when the goroutine ends: after its closure with all it captured, before its result is given to [`join`](crate::JoinHandle::join) or dropped. A plain thread's, when the thread ends |
+//! | when it is dropped | when the goroutine ends: after its closure with all it captured, before [`join`](crate::JoinHandle::join) returns. A plain thread's, when the thread ends |
 //! | in which order | the one made last first. A destructor may use the others that are left, and even make new ones; these are dropped next |
 //! | how long a reference is good | as long as the closure given to [`LocalKey::with`] runs, also across blocking calls |
 //!
-//! So a goroutine's result, and the payload of its panic, find no locals in their destructors, whether
-//! they are dropped by the goroutine or by who joins it. [`run`](crate::run) and
+//! A goroutine's result, and the payload of its panic, never find its locals in their destructors:
+//! neither at the joiner's, who has locals of its own, nor in the goroutine, which drops a result that
+//! nobody wants at last. [`run`](crate::run) and
 //! [`scope`](crate::scope()) return only after their goroutines' locals are gone. A goroutine that is
 //! still there when the process exits is never dropped, and neither are its locals; the same goes for
 //! the main thread's, as in std. A destructor that panics is reported and ends nothing else, except if
@@ -46,7 +47,7 @@
 
 mod storage;
 
-pub(crate) use storage::{close, close_current, end};
+pub(crate) use storage::close;
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;

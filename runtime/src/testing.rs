@@ -46,7 +46,8 @@ const GRACE: Duration = Duration::from_secs(1);
 ///
 /// Not counted are goroutines that the runtime starts, such as a timer's: a function that is to be called
 /// at some time runs in a goroutine that belongs to nobody, whoever set the timer. Neither are those
-/// spawned from *threads* that `f` starts: the tag passes from goroutine to goroutine.
+/// spawned from *threads* that `f` starts: the tag passes from goroutine to goroutine. Counted, however,
+/// are the idle workers of a [pool](crate::pool), if `f` made the pool start them: release it within `f`.
 ///
 /// Calls may be nested. A goroutine that outlives the inner one is reported by that, and by the outer one
 /// as well if it is still there then.

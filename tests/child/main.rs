@@ -17,6 +17,7 @@ mod memory;
 mod panic;
 mod procs;
 mod stress;
+mod time;
 
 /// A scenario, and what follows its name on the command line.
 type Scenario = fn(&[String]);
@@ -39,6 +40,7 @@ fn main() {
         panic::SCENARIOS,
         procs::SCENARIOS,
         stress::SCENARIOS,
+        time::SCENARIOS,
     ];
     let (_, scenario) = areas
         .into_iter()

@@ -202,6 +202,10 @@ fn rewrite_uses(text: &str) -> String {
 /// The suite is formatted by rustfmt, so a function ends with the first `}` as far to the right as its
 /// `fn`.
 fn rewrite_tests(file: &str, text: &str, tests: usize) -> String {
+    let run = match file {
+        "golang" => "on_goroutine_alone",
+        _ => "on_goroutine",
+    };
     let (mut is_test, mut end, mut done) = (false, None, 0);
     let text = lines(text, |line| {
         let indent = &line[..line.len() - line.trim_start().len()];
@@ -217,7 +221,7 @@ fn rewrite_tests(file: &str, text: &str, tests: usize) -> String {
                 assert!(line.ends_with("() {"), "{file}.rs: not as expected: {line}");
                 is_test = false;
                 end = Some(format!("{indent}}}"));
-                return format!("{line} corio_crossbeam_suite::on_goroutine(|| {{");
+                return format!("{line} corio_crossbeam_suite::{run}(|| {{");
             }
             None => {}
         }

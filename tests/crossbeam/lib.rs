@@ -13,7 +13,7 @@
 //! | | | `use crossbeam_utils::thread::scope;` | [`scope()`] |
 //! | | | `use std::sync::{Arc, Condvar, Mutex};` (`golang.rs`) | [`Mutex`], [`Condvar`], `std::sync::Arc` |
 //! | | | `thread_rng` in `use rand::{thread_rng, Rng};` | [`thread_rng`], which is tied to no thread |
-//! | | | the body of each `#[test]` | is wrapped in [`on_goroutine`] |
+//! | | | the body of each `#[test]` | is wrapped in [`on_goroutine`], in `golang.rs` in [`on_goroutine_alone`] |
 //!
 //! A file is a module of its target, so that the tests' names begin with the file's: `cargo test -p
 //! corio-crossbeam-suite --test threads array::` runs `array.rs`. `golang.rs` has targets of its own
@@ -30,6 +30,7 @@ use rand::rngs::StdRng;
 use rand::SeedableRng;
 use std::fmt;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::sync::PoisonError;
 use std::thread;
 
 pub use corio::{sleep, spawn, yield_now, JoinHandle, ScopedJoinHandle};
@@ -44,6 +45,14 @@ pub fn on_goroutine(test: fn()) {
     if let Err(payload) = goroutine.expect("a goroutine can be started").join() {
         resume_unwind(payload);
     }
+}
+
+/// As [`on_goroutine`], one at a time: for tests that count the bytes which the whole process allocates.
+pub fn on_goroutine_alone(test: fn()) {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    // Poisoned by a test that failed, which is no reason for the next one to fail.
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    on_goroutine(test);
 }
 
 /// Stands in for `crossbeam_utils::thread::scope`: panics of goroutines are returned, and each of their

@@ -243,7 +243,7 @@ fn chan_many_consumers_work_from_one_queue() {
 /// Uses a good part of a stack, as Go's `stackGrowthRecursive`.
 #[inline(never)]
 fn use_stack(depth: usize) -> usize {
-    let frame = black_box([depth as u8; 4096]);
+    let frame = black_box([depth as u8; 2048]);
     match depth {
         0 => usize::from(frame[7]),
         _ => use_stack(depth - 1) + usize::from(black_box(frame)[9] as usize == depth),

@@ -2,7 +2,7 @@
 
 use corio::local::{AccessError, LocalKey};
 use corio::{goroutine_local, yield_now};
-use corio_tests::{Drops, Token, watchdog};
+use corio_tests::{Child, Drops, Token, watchdog};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -385,6 +385,38 @@ fn a_destructor_that_panics_ends_nothing_else() {
     assert_eq!(drops.count(), 4);
     corio::scope(|s| assert_eq!(s.spawn(work).join().unwrap(), 7));
     assert_eq!(drops.count(), 6);
+}
+
+#[test]
+fn under_abort_it_ends_the_process() {
+    let this = std::env::current_exe().unwrap();
+    Child::new(
+        this.to_str().unwrap(),
+        "a_destructor_that_panics_ends_nothing_else",
+    )
+    .arg("--exact")
+    .env("CORIO_PANIC", "abort")
+    .dies_by(libc::SIGABRT)
+    .says("a goroutine-local's destructor panicked at the end of goroutine");
+}
+
+#[test]
+fn a_timers_goroutine_has_its_own_and_drops_them() {
+    let _watchdog = watchdog();
+    static COUNTED: std::sync::OnceLock<&'static Drops> = std::sync::OnceLock::new();
+    goroutine_local!(static TOKEN: Token = COUNTED.get().unwrap().token());
+    let drops = COUNTED.get_or_init(Drops::new);
+    let (tx, rx) = mpsc::channel();
+    for micros in [0, 100, 1_000] {
+        let tx = tx.clone();
+        let timer = corio::time::after_func(Duration::from_micros(micros), move || {
+            TOKEN.with(|_| yield_now());
+            tx.send(()).unwrap();
+        });
+        rx.recv().unwrap();
+        drop(timer);
+    }
+    corio_tests::wait_until("the values' end", || drops.count() == 3);
 }
 
 #[test]

@@ -202,6 +202,39 @@ fn init_and_destructors_may_use_the_pool_and_block() {
 }
 
 #[test]
+fn more_ps_than_lists() {
+    let _watchdog = watchdog();
+    let before = corio::metrics().procs.len();
+    let drops = Drops::new();
+    let pool = Pool::new(|| drops.token());
+    corio::scope(|s| {
+        s.spawn(|| drop(pool.get()));
+    });
+    // The pool has as many lists as there were Ps just now.
+    corio::set_procs(before + 6);
+    corio::scope(|s| {
+        for _ in 0..200 {
+            s.spawn(|| {
+                for _ in 0..20 {
+                    let token = pool.take();
+                    yield_now();
+                    pool.put(token);
+                }
+            });
+        }
+    });
+    corio::set_procs(before);
+    let idle = pool.idle();
+    assert!(idle >= 1);
+    pool.clear();
+    assert_eq!(pool.idle(), 0);
+    let made = drops.count();
+    assert!(made >= idle);
+    drop(pool);
+    assert_eq!(drops.count(), made);
+}
+
+#[test]
 fn it_has_the_usual_traits() {
     fn all<
         T: Send + Sync + std::fmt::Debug + std::panic::RefUnwindSafe + std::panic::UnwindSafe,

@@ -32,14 +32,15 @@
 //! * A handle is dereferenced once: completing compares addresses.
 //! * No body and no message is put into a closure or a loop, so `break`, `continue`, `return` and `?`
 //!   mean what they mean around the macro.
+//! * A body stands alone in an arm of a `match`, where the compiler minds no braces around it.
 //! * A message is dropped when the body is done, also one that the pattern `_` ignores.
 //! * Nothing is allocated, and no `unsafe` appears in the caller's crate.
 //!
 //! The depth of the recursion counts against the user's `recursion_limit`, and nested selects add up.
-//! Therefore an arm costs one step, and everything after the parsing is a repetition. (A rule that
-//! takes all arms by one repetition can't be had: a `body` without a comma after it would be followed
-//! by an identifier, which `macro_rules` forbids.) A procedural macro was rejected for the same reason
-//! as in `go!`: a crate and a parser to build for every user.
+//! Therefore an arm costs one step, and everything after the parsing is a repetition. (One repetition
+//! could read all arms, but not the commas they need, and labels would still be dealt out one by one.) A
+//! procedural macro was rejected for the same reason as in `go!`: a crate and a parser to build for every
+//! user.
 //!
 //! One receiver alone is not selected over: the receiver's own method does it, with the same result. A
 //! sender alone is, because `send` takes a message before it waits.
@@ -470,7 +471,9 @@ macro_rules! __select {
                 let $h: &$crate::channel::Receiver<_> = $h;
                 let result = $h.recv();
                 let $pat = result;
-                $body
+                match () {
+                    () => $body,
+                }
             }
         }
     };
@@ -481,12 +484,15 @@ macro_rules! __select {
         match &$r {
             $h => {
                 let $h: &$crate::channel::Receiver<_> = $h;
-                match $h.try_recv() {
+                let result = $h.try_recv();
+                match result {
                     ::core::result::Result::Err($crate::channel::TryRecvError::Empty) => $default,
                     result => {
                         let result = result.map_err(|_| $crate::channel::RecvError);
                         let $pat = result;
-                        $body
+                        match () {
+                            () => $body,
+                        }
                     }
                 }
             }
@@ -499,14 +505,15 @@ macro_rules! __select {
         match &$r {
             $h => {
                 let $h: &$crate::channel::Receiver<_> = $h;
-                match $h.recv_timeout($timeout) {
-                    ::core::result::Result::Err($crate::channel::RecvTimeoutError::Timeout) => {
-                        $default
-                    }
+                let result = $h.recv_timeout($timeout);
+                match result {
+                    ::core::result::Result::Err($crate::channel::RecvTimeoutError::Timeout) => $default,
                     result => {
                         let result = result.map_err(|_| $crate::channel::RecvError);
                         let $pat = result;
-                        $body
+                        match () {
+                            () => $body,
+                        }
                     }
                 }
             }
@@ -540,13 +547,15 @@ macro_rules! __select {
                 $(let $h: &$crate::channel::$end<_> = $h;)*
                 let arms = [$($crate::channel::internal::Arm::$op($h)),*];
                 let outcome = $crate::__select!(@attempt arms ($($timeout)?));
-                // Moved out on both ways, not matched on: a rest of it would keep the handles borrowed.
-                if outcome.is_ok() {
-                    let selected = outcome.unwrap();
-                    $crate::__select!(@dispatch selected $(($i $op $args $pat $body))*)
-                } else {
-                    ::core::mem::drop(outcome);
-                    $default
+                // Moved on both ways, not matched on: what remains of it would borrow the handles.
+                match outcome.is_ok() {
+                    true => {
+                        let selected = outcome.unwrap();
+                        $crate::__select!(@dispatch selected $(($i $op $args $pat $body))*)
+                    }
+                    false => match ::core::mem::drop(outcome) {
+                        () => $default,
+                    },
                 }
             }
         }
@@ -566,7 +575,9 @@ macro_rules! __select {
             $($i => {
                 let result = $selected.$op($h $(, $m)?);
                 let $pat = result;
-                $body
+                match () {
+                    () => $body,
+                }
             })*
             _ => ::core::unreachable!("`select!` selected an arm that it does not have"),
         }

@@ -31,7 +31,6 @@
 use crate::prim::atomic::{AtomicUsize, Ordering};
 use crate::prim::config::PanicPolicy;
 use crate::prim::warn;
-use crate::sched::g::Run;
 use crate::sched::{current, started};
 use std::cell::Cell;
 use std::mem;
@@ -193,31 +192,24 @@ fn locals() -> *mut Locals {
 
 fn set_locals(locals: *mut Locals) {
     match current::goroutine() {
-        // SAFETY: the caller is this goroutine.
-        Some(g) => unsafe { g.run() }.locals.set(locals.cast()),
+        Some(g) => {
+            // SAFETY: the caller is this goroutine.
+            let run = unsafe { g.run() };
+            run.locals.set(locals.cast());
+            run.end_locals.set(Some(drop_all));
+        }
         None => set_plain_locals(locals),
     }
 }
 
-/// The end of a goroutine's closure: drops the values it has. By the goroutine itself.
-#[inline]
-pub(crate) fn end(run: &Run) {
-    if !run.locals.get().is_null() {
+/// Drops the values of the goroutine that calls, which is at its end, and makes sure that what it does
+/// from here on, such as dropping its result, makes no new ones. On a plain thread it does nothing.
+///
+/// Without this call they are dropped when the goroutine's entry has returned.
+pub(crate) fn close() {
+    if current::goroutine().is_some() {
         drop_all();
-    }
-}
-
-/// As [`end`], and nothing that the goroutine does from here on can make new ones.
-pub(crate) fn close(run: &Run) {
-    end(run);
-    run.locals.set(ptr::without_provenance_mut(ENDED));
-}
-
-/// [`close`] for the goroutine that calls.
-pub(crate) fn close_current() {
-    if let Some(g) = current::goroutine() {
-        // SAFETY: the caller is this goroutine.
-        close(unsafe { g.run() });
+        set_locals(ptr::without_provenance_mut(ENDED));
     }
 }
 

@@ -342,7 +342,7 @@ impl Core {
             (matches!(state.timer, Timer::Off) && self.expiry != NEVER).then(|| state.next_timer());
         drop(state);
         if let Some(number) = timer {
-            self.set_timer(number);
+            self.set_timer(number, None);
         }
         park(WaitReason::Worker, self.id());
         slot.into_inner()
@@ -425,11 +425,14 @@ impl Core {
         ptr::from_ref(self).addr()
     }
 
-    /// Sets the timer of this number.
-    fn set_timer(self: &Arc<Core>, number: u64) {
+    /// Sets the timer of this number; from the function of the last one, with what that was called with.
+    fn set_timer(self: &Arc<Core>, number: u64, ready: Option<&ReadyList>) {
         let when = clock::now().saturating_add(self.expiry);
         let core = Arc::into_raw(Arc::clone(self)).expose_provenance();
-        let set = timer::add(when, expire, core, number);
+        let set = match ready {
+            None => timer::add(when, expire, core, number),
+            Some(ready) => timer::add_again(when, expire, core, number, ready),
+        };
         let mut state = self.state.lock();
         match &mut state.timer {
             Timer::On { number: of, id } if *of == number => *id = Some(set),
@@ -470,6 +473,6 @@ fn expire(core: usize, timer: u64, ready: &mut ReadyList) {
     expired.list.pop_all().wake_all_into(END, ready);
     drained.wake_all_into(HANDED_OVER, ready);
     if let Some(number) = next {
-        core.set_timer(number);
+        core.set_timer(number, Some(ready));
     }
 }

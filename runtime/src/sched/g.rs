@@ -131,9 +131,11 @@ pub(crate) struct Run {
     pub(crate) trimmed: AtomicBool,
     /// Its goroutine-local values, or null; what it points to is known to `local` alone.
     pub(crate) locals: Cell<*mut ()>,
+    /// To be called on its stack at its end: drops `locals`. Must not unwind.
+    pub(crate) end_locals: Cell<Option<fn()>>,
 }
 
-// SAFETY: `m`, `locks`, `blocking`, `locals` are touched only by whoever runs the goroutine, and what
+// SAFETY: `m`, `locks`, `blocking`, `locals`, `end_locals` are touched only by whoever runs the goroutine, and what
 // `locals` leads to is `Send`; `name`, `wait` and `trimmed` are synchronised.
 unsafe impl Send for Run {}
 

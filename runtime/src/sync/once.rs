@@ -18,7 +18,7 @@
 
 use super::raw::{Core, End, Wait};
 use crate::park::WaitReason;
-use crate::prim::atomic::Ordering;
+use crate::prim::atomic::{AtomicU32, Ordering};
 use crate::prim::clock::NEVER;
 use crate::sync::waitq::FIRST_OWN;
 use std::fmt;
@@ -96,13 +96,13 @@ impl Once {
     /// Nothing has been done yet.
     #[inline]
     pub const fn new() -> Once {
-        Once(Core::new(0))
+        Once(Core::new(AtomicU32::new(0)))
     }
 
     /// It is done already.
     #[inline]
     pub const fn new_completed() -> Once {
-        Once(Core::new(DONE))
+        Once(Core::new(AtomicU32::new(DONE)))
     }
 
     /// How things stand; it may change at once.

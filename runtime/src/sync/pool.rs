@@ -253,7 +253,7 @@ impl<T, F> Pool<T, F> {
     #[inline]
     fn own(&self) -> Option<(&[CachePadded<List<T>>], usize)> {
         let lists = self.lists.get()?;
-        Some((lists, p_number()? % lists.len()))
+        Some((lists, index(p_number()?, lists.len())))
     }
 
     /// As [`Pool::own`], making the lists if there are none.
@@ -264,8 +264,14 @@ impl<T, F> Pool<T, F> {
             let all = sched().all_ps();
             all.map(|_| CachePadded::new(List::new())).collect()
         });
-        Some((lists, number % lists.len()))
+        Some((lists, index(number, lists.len())))
     }
+}
+
+/// The list of the P with this number, out of `len`. There may be more Ps by now.
+#[inline]
+fn index(number: usize, len: usize) -> usize {
+    if number < len { number } else { number % len }
 }
 
 /// The number of the caller's P, if it has one: a moment ago at least.

@@ -248,6 +248,28 @@ impl WaitList {
         None
     }
 
+    /// Adds everybody to `batch` whose wait is still open and whose node is `wanted`. How many they are.
+    pub(crate) fn pop_each(
+        &mut self,
+        batch: &mut Batch,
+        mut wanted: impl FnMut(&Node) -> bool,
+    ) -> usize {
+        let mut count = 0;
+        let mut at = self.head;
+        while let Some(node) = at {
+            // SAFETY: linked, so in place; the lock is held.
+            let here = unsafe { node.as_ref() };
+            at = here.next.get();
+            if wanted(here)
+                && let Some(claimed) = self.take(node)
+            {
+                batch.push(claimed);
+                count += 1;
+            }
+        }
+        count
+    }
+
     /// Puts a waiter that was popped from another queue at the end of this one: it goes on waiting, now
     /// alone.
     pub(crate) fn requeue(&mut self, claimed: Claimed) {

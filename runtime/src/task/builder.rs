@@ -4,10 +4,9 @@
 //! for the result, which takes the closure's place. So spawning a small closure and joining it
 //! allocates nothing.
 //!
-//! The closure runs, and is dropped, on the goroutine's stack inside one `catch_unwind`. Then the
-//! goroutine's local values are dropped (`local`), and at last its result or its panic's payload, if
-//! nobody wants it, finding no locals any more: elsewhere, at the joiner's, there are none either. No
-//! user code ever runs on an M's own stack.
+//! The closure runs, and is dropped, on the goroutine's stack inside one `catch_unwind`; a result
+//! that nobody wants is dropped there too, after the goroutine's local values: at a joiner's it would
+//! not find them either. No user code ever runs on an M's own stack.
 
 use crate::local;
 use crate::sched::g::{EntryFn, GRef, Payload};
@@ -203,9 +202,6 @@ where
     // SAFETY: by contract.
     let f = unsafe { take::<F>(g.payload()) };
     let outcome = catch(f);
-    // SAFETY: the caller is this goroutine.
-    let run = unsafe { g.run() };
-    local::end(run);
     let nothing_to_drop = outcome.is_ok() && !mem::needs_drop::<T>() && fits::<Outcome<T>>();
     // SAFETY: the closure has been taken out; the payload is the goroutine's until `store`.
     unsafe { put(g.payload(), outcome) };
@@ -213,7 +209,7 @@ where
         return;
     }
     if g.join.store() == ResultOf::Mine {
-        local::close(run);
+        local::close();
         // SAFETY: the outcome was put there above, and nobody else will take it.
         drop(unsafe { take::<Outcome<T>>(g.payload()) });
     }

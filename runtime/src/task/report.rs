@@ -11,7 +11,6 @@
 //! be stopped to be counted.
 
 use crate::prim::atomic::Ordering;
-use crate::prim::clock;
 use crate::prim::counters::Counts;
 use crate::sched::observe::GoroutineInfo;
 use crate::sched::sysmon::sys;
@@ -40,8 +39,9 @@ fn all_asleep(sched: &Sched, in_run: &[u32]) -> Option<Vec<GoroutineInfo>> {
     if block_on::live_wakers() > 0 {
         return None;
     }
-    // A wait with a timeout doesn't show that it has one; its timer does.
-    if sched.next_timer() != clock::NEVER {
+    // A wait with a timeout doesn't show that it has one; its timer does. Timers that were cancelled don't
+    // count, though they stay in their heap, and in `next_timer`, until their time comes.
+    if sched.all_ps().any(|p| p.timers.len() > 0) {
         return None;
     }
     let mut ours = sched.ms.tids();

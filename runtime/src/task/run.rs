@@ -103,7 +103,7 @@ where
         .spawn(move || {
             let outcome = catch(main);
             // Before `run` returns, after which the process may end.
-            local::close_current();
+            local::close();
             goroutine.end(End::Returned(outcome));
         });
     let end = match started {

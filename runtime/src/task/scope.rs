@@ -195,7 +195,7 @@ impl Builder {
         let main = move || {
             let result = join::catch(f);
             // Before the scope may end; the result, if it is dropped here, finds none.
-            local::close_current();
+            local::close();
             // SAFETY: nobody else touches the cell before this goroutine has let go of its packet:
             // the handle joins first (`ScopedJoinHandle::join`), the packet's drop needs every owner
             // to be gone.

@@ -5,36 +5,29 @@
 //! moved over to the mutex's queue, where unlocking finds it; `notify_all` wakes one at a time that way,
 //! not a herd. If the mutex is open, moving over wakes the first.
 //!
-//! The mutex is remembered while somebody waits (`mutex` not null): notifiers need it, and waiting with
+//! The mutex is remembered while somebody waits (the word is not null): notifiers need it, and waiting with
 //! another one meanwhile is refused. It can't go away: everybody in the queue holds a reference to it, and
 //! the notifier, having popped somebody, holds that one back until it is done.
 
 use super::mutex::RawMutex;
-use super::{COMPETE, HANDED};
-use crate::park::{WaitReason, begin, park};
+use super::{COMPETE, Core, End, HANDED, Wait, Waiters};
+use crate::park::WaitReason;
 use crate::prim::atomic::{AtomicPtr, Ordering};
 use crate::prim::clock::{self, NEVER};
-use crate::prim::spin::{SpinGuard, SpinLock};
-use crate::sync::waitq::{Batch, NOT_POPPED, Node, Outcome, WaitList};
-use crate::timer;
+use crate::sync::waitq::{Batch, NOT_POPPED, Outcome, WaitList};
 use lock_api::GuardNoSend;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::fmt;
 use std::ptr;
 use std::time::{Duration, Instant};
 
 /// What a [`Condvar`](super::super::condvar::Condvar) is made of.
 ///
 /// Waits never end spuriously: `notify_one` tells whether it ended one, `notify_all` how many.
-#[derive(Debug)]
 pub struct RawCondvar {
-    /// Whose guards its waiters wait with; null while nobody waits. Changed under the lock.
-    mutex: AtomicPtr<RawMutex>,
-    waiters: SpinLock<WaitList>,
+    /// The word: whose guards its waiters wait with; null while nobody waits. Changed under the queue's
+    /// lock.
+    core: Core<AtomicPtr<RawMutex>>,
 }
-
-// Nothing of the user's runs while the queue and the pointer are changed.
-impl UnwindSafe for RawCondvar {}
-impl RefUnwindSafe for RawCondvar {}
 
 // SAFETY: the caller is in the queue before it unlocks, so every later notification finds it; it always
 // returns with the mutex locked. Mixing mutexes panics while the caller still holds its own.
@@ -44,8 +37,7 @@ unsafe impl lock_api::RawCondvar for RawCondvar {
         reason = "it is how lock_api spells a const fn new"
     )]
     const INIT: RawCondvar = RawCondvar {
-        mutex: AtomicPtr::new(ptr::null_mut()),
-        waiters: SpinLock::new(WaitList::new()),
+        core: Core::new(AtomicPtr::new(ptr::null_mut())),
     };
 
     type RawMutex = RawMutex;
@@ -58,12 +50,12 @@ unsafe impl lock_api::RawCondvar for RawCondvar {
     fn notify_one(&self) -> bool {
         // Relaxed: whoever changed the condition under the mutex sees those who waited for it, since they
         // were in the queue before they unlocked; a notification without it comes before or after.
-        !self.mutex.load(Ordering::Relaxed).is_null() && self.notify(1) == 1
+        !self.core.word.load(Ordering::Relaxed).is_null() && self.notify(1) == 1
     }
 
     #[inline]
     fn notify_all(&self) -> usize {
-        if self.mutex.load(Ordering::Relaxed).is_null() {
+        if self.core.word.load(Ordering::Relaxed).is_null() {
             return 0;
         }
         self.notify(usize::MAX)
@@ -98,36 +90,16 @@ unsafe impl lock_api::RawCondvarTimed for RawCondvar {
 impl RawCondvar {
     /// Waits for a notification or the deadline, and gets the mutex back.
     fn wait_by(&self, mutex: &RawMutex, deadline: u64) -> Outcome {
-        let mut waiters = self.join(mutex);
-        let outcome = if deadline == NEVER {
-            // SAFETY: it is pushed and parked for below, with nothing in between that parks, and only
-            // popping ends the wait.
-            let node = unsafe { Node::alone(0, ptr::null_mut()) };
-            // SAFETY: it lies here until the wait is over.
-            unsafe { waiters.push_back(&node) };
-            drop(waiters);
-            mutex.open();
-            park(WaitReason::Condvar, ptr::from_ref(self).addr());
-            node.outcome()
-        } else {
-            // SAFETY: it is parked for below, with nothing in between that parks.
-            let token = unsafe { begin() };
-            let node = Node::contested(token, 0, ptr::null_mut());
-            // SAFETY: it lies here until the wait is over and it has been removed.
-            unsafe { waiters.push_back(&node) };
-            drop(waiters);
-            mutex.open();
-            let timer = timer::wake_at(deadline, token);
-            park(WaitReason::Condvar, ptr::from_ref(self).addr());
-            timer::cancel(timer);
-            let mut waiters = self.waiters.lock();
-            // SAFETY: it was pushed to this queue; whoever moved it to the mutex's has popped it there.
-            if unsafe { waiters.remove(&node) } {
-                self.left(&waiters);
-            }
-            drop(waiters);
-            node.outcome()
+        let wait = Wait {
+            reason: WaitReason::Condvar,
+            tag: 0,
+            end: End::Back,
+            deadline,
         };
+        let outcome = self.join(mutex).wait_after(wait, || mutex.open());
+        if outcome == NOT_POPPED {
+            self.left(&self.core.waiters());
+        }
         match outcome {
             HANDED => mutex.handed(clock::now()),
             _ => {
@@ -138,12 +110,12 @@ impl RawCondvar {
     }
 
     /// Locks the queue for a waiter with this mutex.
-    fn join(&self, mutex: &RawMutex) -> SpinGuard<'_, WaitList> {
-        let waiters = self.waiters.lock();
+    fn join(&self, mutex: &RawMutex) -> Waiters<'_, AtomicPtr<RawMutex>> {
+        let waiters = self.core.waiters();
         let mine = ptr::from_ref(mutex).cast_mut();
-        let bound = self.mutex.load(Ordering::Relaxed);
+        let bound = self.core.word.load(Ordering::Relaxed);
         if bound.is_null() {
-            self.mutex.store(mine, Ordering::Relaxed);
+            self.core.word.store(mine, Ordering::Relaxed);
         } else if bound != mine {
             drop(waiters);
             panic!("attempted to use a condition variable with more than one mutex");
@@ -154,7 +126,7 @@ impl RawCondvar {
     /// Somebody has left the queue.
     fn left(&self, waiters: &WaitList) {
         if waiters.is_empty() {
-            self.mutex.store(ptr::null_mut(), Ordering::Relaxed);
+            self.core.word.store(ptr::null_mut(), Ordering::Relaxed);
         }
     }
 
@@ -163,8 +135,8 @@ impl RawCondvar {
     fn notify(&self, most: usize) -> usize {
         let mut batch = Batch::new();
         let mut count = 0;
-        let mut waiters = self.waiters.lock();
-        let mutex = self.mutex.load(Ordering::Relaxed);
+        let mut waiters = self.core.waiters();
+        let mutex = self.core.word.load(Ordering::Relaxed);
         while count < most
             && let Some(first) = waiters.pop()
         {
@@ -179,5 +151,14 @@ impl RawCondvar {
             unsafe { &*mutex }.requeue(batch);
         }
         count
+    }
+}
+
+impl fmt::Debug for RawCondvar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queued = !self.core.word.load(Ordering::Relaxed).is_null();
+        f.debug_struct("RawCondvar")
+            .field("queued", &queued)
+            .finish()
     }
 }

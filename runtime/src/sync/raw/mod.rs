@@ -1,6 +1,6 @@
 //! What the locks are made of: a word that says who has the lock, and a queue of those who wait for it.
 //!
-//! A [`Core`] is both in 24 bytes. The word is for everybody, and all that a lock costs while nobody
+//! A [`Core`] is both, in 24 bytes with a word of four. The word is for everybody, and all that a lock costs while nobody
 //! waits is one atomic operation on it to take it and one to give it back. The queue is guarded by a lock
 //! of one byte that lies beside it; what must be decided together with the queue is decided while
 //! holding that.
@@ -28,6 +28,8 @@
 
 pub(crate) mod condvar;
 pub(crate) mod mutex;
+pub(crate) mod rwlock;
+mod rwlock_traits;
 
 use crate::park::{WaitReason, begin, park};
 use crate::prim::atomic::AtomicU32;
@@ -54,26 +56,26 @@ const LOOKS: u32 = 4;
 const PAUSES: u32 = 30;
 
 /// A word, and a queue with a lock of its own. See the module's head.
-pub(crate) struct Core {
+pub(crate) struct Core<W = AtomicU32> {
     /// What it means is its lock's business.
-    pub(crate) word: AtomicU32,
+    pub(crate) word: W,
     // Not a `SpinLock<WaitList>`: that would have padding where the word is.
     lock: SpinLock<()>,
     waiters: UnsafeCell<WaitList>,
 }
 
 // SAFETY: the queue is touched under `lock`, and may be sent to whoever holds that.
-unsafe impl Send for Core {}
+unsafe impl<W: Send> Send for Core<W> {}
 // SAFETY: as above.
-unsafe impl Sync for Core {}
+unsafe impl<W: Sync> Sync for Core<W> {}
 
 // Nothing of the user's runs while the word and the queue are changed.
-impl UnwindSafe for Core {}
-impl RefUnwindSafe for Core {}
+impl<W> UnwindSafe for Core<W> {}
+impl<W> RefUnwindSafe for Core<W> {}
 
 /// The queue of a [`Core`], locked until dropped.
-pub(crate) struct Waiters<'a> {
-    core: &'a Core,
+pub(crate) struct Waiters<'a, W = AtomicU32> {
+    core: &'a Core<W>,
     _locked: SpinGuard<'a, ()>,
 }
 
@@ -95,18 +97,18 @@ pub(crate) struct Wait {
     pub(crate) deadline: u64,
 }
 
-impl Core {
+impl<W> Core<W> {
     /// With this word, and nobody waiting.
-    pub(crate) const fn new(word: u32) -> Core {
+    pub(crate) const fn new(word: W) -> Core<W> {
         Core {
-            word: AtomicU32::new(word),
+            word,
             lock: SpinLock::new(()),
             waiters: UnsafeCell::new(WaitList::new()),
         }
     }
 
     /// Locks the queue.
-    pub(crate) fn waiters(&self) -> Waiters<'_> {
+    pub(crate) fn waiters(&self) -> Waiters<'_, W> {
         Waiters {
             core: self,
             _locked: self.lock.lock(),
@@ -114,33 +116,42 @@ impl Core {
     }
 }
 
-impl Waiters<'_> {
+impl<W> Waiters<'_, W> {
     /// Queues the caller, opens the queue's lock and blocks until somebody wakes it or the deadline has
     /// come: then it is in the queue no longer, and gets
     /// [`NOT_POPPED`](crate::sync::waitq::NOT_POPPED).
-    pub(crate) fn wait(mut self, wait: Wait) -> Outcome {
+    pub(crate) fn wait(self, wait: Wait) -> Outcome {
+        self.wait_after(wait, || ())
+    }
+
+    /// As [`wait`](Waiters::wait), but calls `queued` before it blocks, when the caller is in the queue and
+    /// the queue's lock is open. It must not park.
+    pub(crate) fn wait_after(mut self, wait: Wait, queued: impl FnOnce()) -> Outcome {
         let core = self.core;
         let object = std::ptr::from_ref(core).addr();
         if wait.deadline == NEVER {
-            // SAFETY: it is pushed and parked for right below, and only popping ends the wait.
+            // SAFETY: it is pushed and parked for below, with nothing that parks in between, and only
+            // popping ends the wait.
             let node = unsafe { Node::alone(wait.tag, std::ptr::null_mut()) };
             // SAFETY: it lies here until the wait is over.
             unsafe { self.push(&node, wait.end) };
             drop(self);
+            queued();
             park(wait.reason, object);
             return node.outcome();
         }
-        // SAFETY: it is parked for right below.
+        // SAFETY: it is parked for below, with nothing that parks in between.
         let token = unsafe { begin() };
         let node = Node::contested(token, wait.tag, std::ptr::null_mut());
         // SAFETY: it lies here until the wait is over and it has been removed.
         unsafe { self.push(&node, wait.end) };
         drop(self);
+        queued();
         let timer = timer::wake_at(wait.deadline, token);
         park(wait.reason, object);
         timer::cancel(timer);
         let mut waiters = core.waiters();
-        // SAFETY: it was pushed to this queue and, while it is linked, to no other.
+        // SAFETY: it was pushed to this queue; whoever moved it to another one has popped it there.
         unsafe { waiters.remove(&node) };
         drop(waiters);
         node.outcome()
@@ -159,7 +170,7 @@ impl Waiters<'_> {
     }
 }
 
-impl Deref for Waiters<'_> {
+impl<W> Deref for Waiters<'_, W> {
     type Target = WaitList;
 
     fn deref(&self) -> &WaitList {
@@ -168,7 +179,7 @@ impl Deref for Waiters<'_> {
     }
 }
 
-impl DerefMut for Waiters<'_> {
+impl<W> DerefMut for Waiters<'_, W> {
     fn deref_mut(&mut self) -> &mut WaitList {
         // SAFETY: the lock is held for as long as `self` lives, and `self` is borrowed mutably.
         unsafe { &mut *self.core.waiters.get() }

@@ -23,7 +23,7 @@
 
 use super::{COMPETE, Core, End, HANDED, PATIENCE, Spin, Wait, Waiters};
 use crate::park::WaitReason;
-use crate::prim::atomic::Ordering;
+use crate::prim::atomic::{AtomicU32, Ordering};
 use crate::prim::clock::{self, NEVER};
 use crate::sync::waitq::{Batch, NOT_POPPED};
 use lock_api::GuardNoSend;
@@ -52,7 +52,9 @@ unsafe impl lock_api::RawMutex for RawMutex {
         clippy::declare_interior_mutable_const,
         reason = "it is how lock_api spells a const fn new"
     )]
-    const INIT: RawMutex = RawMutex { core: Core::new(0) };
+    const INIT: RawMutex = RawMutex {
+        core: Core::new(AtomicU32::new(0)),
+    };
 
     type Guard = GuardNoSend;
 
