@@ -5,9 +5,11 @@
 
 mod basics;
 mod blocking;
+mod chan;
 mod config;
 mod deadlock;
 mod fault;
+mod groups;
 mod hogs;
 mod idle;
 mod limits;
@@ -16,6 +18,7 @@ mod memory;
 mod panic;
 mod procs;
 mod stress;
+mod time;
 
 /// A scenario, and what follows its name on the command line.
 type Scenario = fn(&[String]);
@@ -26,9 +29,11 @@ fn main() {
     let areas = [
         basics::SCENARIOS,
         blocking::SCENARIOS,
+        chan::SCENARIOS,
         config::SCENARIOS,
         deadlock::SCENARIOS,
         fault::SCENARIOS,
+        groups::SCENARIOS,
         hogs::SCENARIOS,
         idle::SCENARIOS,
         limits::SCENARIOS,
@@ -37,6 +42,7 @@ fn main() {
         panic::SCENARIOS,
         procs::SCENARIOS,
         stress::SCENARIOS,
+        time::SCENARIOS,
     ];
     let (_, scenario) = areas
         .into_iter()

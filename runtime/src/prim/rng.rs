@@ -1,8 +1,8 @@
-//! The scheduler's random choices: where to start stealing. Marsaglia's xorshift64*, because it is
+//! Random choices: where to start stealing, which ready operation a select performs. Marsaglia's xorshift64*, because it is
 //! a few instructions and needs no quality beyond spreading.
 
-/// A small random generator owned by a P.
-#[derive(Debug)]
+/// A small random generator; each P and each M owns one.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Rng(u64);
 
 impl Rng {

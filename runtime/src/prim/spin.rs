@@ -91,11 +91,6 @@ impl<T> SpinLock<T> {
             round += 1;
         }
     }
-
-    /// What is guarded, when nobody else can have it.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
-    }
 }
 
 impl<T> Deref for SpinGuard<'_, T> {

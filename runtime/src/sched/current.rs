@@ -58,6 +58,16 @@ pub(crate) fn goroutine() -> Option<GRef> {
     try_m().filter(|m| m.is_worker()).and_then(M::curg)
 }
 
+/// A random number below `n`, which must not be zero.
+#[inline]
+pub(crate) fn random(n: usize) -> usize {
+    let m = m();
+    let mut rng = m.rng.get();
+    let number = rng.below(n);
+    m.rng.set(rng);
+    number
+}
+
 /// Makes `m` this thread's M.
 #[inline(never)]
 pub(crate) fn set(m: Option<&'static M>) {

@@ -7,7 +7,7 @@
 //!
 //! | field | written by | read by |
 //! | --- | --- | --- |
-//! | `p`, `outside`, `spinning` | its thread | its thread |
+//! | `p`, `outside`, `spinning`, `rng` | its thread | its thread |
 //! | `curg` | its thread | observers |
 //! | `mail_*` | whoever took it off the idle list (or holds its locked G), before unparking | its thread, after |
 //! | `tid` | its thread at start | sysmon |
@@ -15,6 +15,7 @@
 //! | `locked` | its thread | sysmon |
 
 use crate::prim::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use crate::prim::rng::Rng;
 use crate::prim::{CachePadded, Mutex, Parker, Unparker};
 use crate::sched::g::{G, GRef};
 use crate::sched::p::{Held, P};
@@ -32,6 +33,8 @@ pub(crate) struct M {
     /// The status with which `p` was left; whoever finds another one there took the P.
     outside: Cell<PWord>,
     pub(crate) spinning: Cell<bool>,
+    /// For random choices on behalf of its goroutine.
+    pub(crate) rng: Cell<Rng>,
     /// The goroutine it runs, or a plain thread's slot.
     curg: CachePadded<AtomicPtr<G>>,
     parker: UnsafeCell<Parker>,
@@ -68,6 +71,7 @@ impl M {
             p: Cell::new(None),
             outside: Cell::new(PWord::STOPPED),
             spinning: Cell::new(false),
+            rng: Cell::new(Rng::new(u64::from(id))),
             curg: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
             parker: UnsafeCell::new(parker),
             unparker,

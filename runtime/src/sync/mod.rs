@@ -43,6 +43,7 @@ pub use mutex::{
 };
 pub use once::{Once, OnceState};
 pub use once_lock::OnceLock;
+pub use pool::{Pool, Pooled};
 pub use raw::condvar::RawCondvar;
 pub use raw::mutex::RawMutex;
 pub use raw::rwlock::RawRwLock;

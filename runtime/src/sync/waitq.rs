@@ -32,6 +32,7 @@
 //! a `const fn new`.
 
 use crate::park::{WaitToken, Waiter, prepare};
+use crate::sched::reactor::ReadyList;
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
@@ -90,8 +91,8 @@ impl Node {
     ///
     /// # Safety
     ///
-    /// As for [`prepare`]: the caller pushes the node and parks until it has been popped, or it removes
-    /// the node again and calls [`Node::cancel`], before it blocks on anything else.
+    /// As for [`prepare`]: the caller pushes the node and parks until it has been popped, before it
+    /// blocks on anything else.
     #[inline]
     pub(crate) unsafe fn alone(tag: usize, slot: *mut ()) -> Node {
         // SAFETY: passed on to the caller.
@@ -124,13 +125,16 @@ impl Node {
         self.outcome.get()
     }
 
-    /// Gives the wait of an [`alone`](Node::alone) node up, which is in no queue: it was never pushed, or
-    /// `remove` found it.
-    pub(crate) fn cancel(&self) {
-        if let Who::Alone(raw) = self.who.get() {
-            // SAFETY: the node owns the waiter, as nobody has popped it; the caller does this once.
-            unsafe { Waiter::from_raw(raw) }.cancel();
-        }
+    /// Has it been popped, so that it is in no queue? Only for the waiter, once it is awake. (If not, it may
+    /// be in no queue all the same.)
+    #[inline]
+    pub(crate) fn was_popped(&self) -> bool {
+        self.outcome.get() != NOT_POPPED
+    }
+
+    /// Is it a node of the wait that `token` names?
+    pub(crate) fn waits_for(&self, token: WaitToken) -> bool {
+        matches!(self.who.get(), Who::Contested(mine) if mine == token)
     }
 
     /// The right to end the node's wait, if it is still to be had.
@@ -357,6 +361,12 @@ impl Claimed {
         self.node().outcome.set(outcome);
         self.waiter.ready();
     }
+
+    /// As [`wake`](Claimed::wake), from a timer's function.
+    pub(crate) fn wake_into(self, outcome: Outcome, ready: &mut ReadyList) {
+        self.node().outcome.set(outcome);
+        ready.push(self.waiter);
+    }
 }
 
 /// Waiters that were popped, to be woken once the lock is open.
@@ -375,10 +385,22 @@ impl Batch {
         self.0.requeue(claimed);
     }
 
+    /// Adds those of another batch.
+    pub(crate) fn append(&mut self, other: Batch) {
+        self.0.append(other);
+    }
+
     /// Lets them all go on.
     pub(crate) fn wake_all(mut self, outcome: Outcome) {
         while let Some(claimed) = self.0.pop() {
             claimed.wake(outcome);
+        }
+    }
+
+    /// As [`wake_all`](Batch::wake_all), from a timer's function.
+    pub(crate) fn wake_all_into(mut self, outcome: Outcome, ready: &mut ReadyList) {
+        while let Some(claimed) = self.0.pop() {
+            claimed.wake_into(outcome, ready);
         }
     }
 }
