@@ -16,6 +16,7 @@ mod lock;
 mod memory;
 mod panic;
 mod procs;
+mod signals;
 mod stress;
 mod time;
 
@@ -39,6 +40,7 @@ fn main() {
         memory::SCENARIOS,
         panic::SCENARIOS,
         procs::SCENARIOS,
+        signals::SCENARIOS,
         stress::SCENARIOS,
         time::SCENARIOS,
     ];
