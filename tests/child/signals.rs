@@ -8,7 +8,7 @@ use corio::signal::{self, Received, SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, S
 use corio::signal::{Signal, is_ignored, notify, notify_context};
 use corio_tests::{threads, wait_until};
 use std::mem;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -67,12 +67,12 @@ fn wait_for_death() -> ! {
 }
 
 /// From a process of its own, so that no thread of ours is there, after a while.
-fn raise_later(signal: Signal) {
+fn raise_later(signal: Signal) -> Child {
     let signal = signal.as_raw();
     Command::new("sh")
         .args(["-c", &format!("sleep {A_WHILE}; kill -{signal} $PPID")])
         .spawn()
-        .unwrap();
+        .unwrap()
 }
 
 /// `TestSignal`: to goroutines and to plain threads.
@@ -387,8 +387,10 @@ fn signal_threads(_: &[String]) {
 fn signal_run(_: &[String]) {
     let signal = corio::run(|| {
         let signals = notify(&[SIGTERM]).unwrap();
-        raise_later(SIGTERM);
-        signals.recv()
+        let mut shell = raise_later(SIGTERM);
+        let signal = signals.recv();
+        shell.wait().unwrap();
+        signal
     });
     assert_eq!(signal, Ok(SIGTERM));
 }
@@ -396,8 +398,9 @@ fn signal_run(_: &[String]) {
 fn signal_run_context(_: &[String]) {
     corio::run(|| {
         let (ctx, _stop) = notify_context(&Context::background(), &[SIGTERM]).unwrap();
-        raise_later(SIGTERM);
+        let mut shell = raise_later(SIGTERM);
         ctx.done().recv().unwrap_err();
+        shell.wait().unwrap();
     });
 }
 
