@@ -5,6 +5,7 @@
 
 mod basics;
 mod blocking;
+mod chan;
 mod config;
 mod deadlock;
 mod fault;
@@ -29,6 +30,7 @@ fn main() {
     let areas = [
         basics::SCENARIOS,
         blocking::SCENARIOS,
+        chan::SCENARIOS,
         config::SCENARIOS,
         deadlock::SCENARIOS,
         fault::SCENARIOS,

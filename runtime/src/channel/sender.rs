@@ -1,9 +1,10 @@
 //! `Sender`: the end of a channel that messages are sent to.
 
-use crate::channel::core::{Begun, NotSent, Prize, Wait};
+use crate::channel::core::NotSent;
 use crate::channel::counter::{Handle, Sends};
 use crate::channel::engine::Operation;
 use crate::channel::error::{SendError, SendTimeoutError, TrySendError};
+use crate::channel::reserve::{Begun, Prize, Wait};
 use crate::channel::{deadline, from_now};
 use crate::prim::clock::NEVER;
 use crate::sync::waitq::Node;
