@@ -193,7 +193,9 @@ fn time_no_room(_: &[String]) {
     drop(timers);
     wait_until("all dropped", || drops.count() == 100);
     // The deadline's timer has come to nothing, but not before it got a goroutine.
-    wait_until("none left", || pending() == 0 && corio::num_goroutines() == 0);
+    wait_until("none left", || {
+        pending() == 0 && corio::num_goroutines() == 0
+    });
 }
 
 fn time_deadlock(_: &[String]) {
