@@ -5,6 +5,7 @@
 
 mod basics;
 mod blocking;
+mod chan;
 mod config;
 mod deadlock;
 mod fault;
@@ -28,6 +29,7 @@ fn main() {
     let areas = [
         basics::SCENARIOS,
         blocking::SCENARIOS,
+        chan::SCENARIOS,
         config::SCENARIOS,
         deadlock::SCENARIOS,
         fault::SCENARIOS,

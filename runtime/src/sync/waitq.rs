@@ -91,8 +91,8 @@ impl Node {
     ///
     /// # Safety
     ///
-    /// As for [`prepare`]: the caller pushes the node and parks until it has been popped, or it removes
-    /// the node again and calls [`Node::cancel`], before it blocks on anything else.
+    /// As for [`prepare`]: the caller pushes the node and parks until it has been popped, before it
+    /// blocks on anything else.
     #[inline]
     pub(crate) unsafe fn alone(tag: usize, slot: *mut ()) -> Node {
         // SAFETY: passed on to the caller.
@@ -135,15 +135,6 @@ impl Node {
     /// Is it a node of the wait that `token` names?
     pub(crate) fn waits_for(&self, token: WaitToken) -> bool {
         matches!(self.who.get(), Who::Contested(mine) if mine == token)
-    }
-
-    /// Gives the wait of an [`alone`](Node::alone) node up, which is in no queue: it was never pushed, or
-    /// `remove` found it.
-    pub(crate) fn cancel(&self) {
-        if let Who::Alone(raw) = self.who.get() {
-            // SAFETY: the node owns the waiter, as nobody has popped it; the caller does this once.
-            unsafe { Waiter::from_raw(raw) }.cancel();
-        }
     }
 
     /// The right to end the node's wait, if it is still to be had.
