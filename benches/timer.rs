@@ -4,8 +4,8 @@
 //!   one has been joined, per goroutine.
 //! * `arm`: the time it takes them to fall asleep, per goroutine. Includes their start (see `spawn`).
 //! * `late`: one goroutine sleeps for 100 µs on an idle machine; by how much it oversleeps.
-//! * `sleepers`: tasks that are started and sleep for 1 to 100 ms each, with the peers'; the whole, which is
-//!   100 ms at best. May gets fewer, the stacks of 100,000 being too many for it.
+//! * `sleepers`: tasks that are started and sleep for 10 to 110 ms each, with the peers'; the whole, which
+//!   is 110 ms at best. May gets fewer, the stacks of 100,000 being too many for it.
 //! * `reset` and `start_stop`: a timer is put off, or made and stopped, while 10,000 others are pending.
 //!   `func` is corio's `after_func`, the other its `Timer`; tokio's is a `Sleep` that has been polled.
 //!
@@ -77,7 +77,7 @@ fn oversleep(iterations: u64, nap: impl Fn(Duration)) -> Duration {
 
 /// How long the sleeper of that number sleeps.
 fn nap_of(sleeper: u64) -> Duration {
-    Duration::from_millis(1 + sleeper % 100)
+    Duration::from_millis(10 + sleeper % 101)
 }
 
 /// When the timer of that number is due: while nothing is measured any more, a bit later each.

@@ -17,6 +17,7 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("time_deadlock", time_deadlock),
     ("time_no_deadlock", time_no_deadlock),
     ("context_many", context_many),
+    ("context_quiet", context_quiet),
 ];
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -240,4 +241,21 @@ fn context_many(args: &[String]) {
     let (live, _) = parent.with_cancel();
     cancel.cancel();
     assert!(live.err().is_some());
+}
+
+/// Contexts with and without deadlines that nobody waits for.
+fn context_quiet(_: &[String]) {
+    let (root, cancel) = Context::background().with_cancel();
+    let all: Vec<_> = (0..10_000)
+        .map(|n| match n % 2 {
+            0 => root.with_cancel().0,
+            _ => root.with_timeout(HOUR).0,
+        })
+        .collect();
+    assert_eq!(corio::num_goroutines(), 0);
+    assert_eq!(pending(), 5_000);
+    cancel.cancel();
+    assert!(all.iter().all(|ctx| ctx.err().is_some()));
+    assert_eq!(pending(), 0);
+    assert_eq!(corio::num_goroutines(), 0);
 }

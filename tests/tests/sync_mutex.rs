@@ -1,5 +1,7 @@
 //! `Mutex` and `FairMutex`.
 
+mod sync_support;
+
 use corio::sync::lock_api::{RawMutex as _, RawMutexFair as _, RawMutexTimed as _};
 use corio::sync::{FairMutex, MappedMutexGuard, Mutex, MutexGuard, RawMutex};
 use corio_tests::{wait_until, watchdog, yield_until};
@@ -9,31 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use sync_support::on_both;
 
 const SHORT: Duration = Duration::from_millis(5);
-
-/// Runs `body` `n` times on goroutines and as often on threads, and waits for all.
-fn on_both(n: usize, body: impl Fn(usize) + Send + Sync + 'static) {
-    let body = Arc::new(body);
-    let goroutines: Vec<_> = (0..n)
-        .map(|i| {
-            let body = Arc::clone(&body);
-            corio::spawn(move || body(i))
-        })
-        .collect();
-    let threads: Vec<_> = (n..2 * n)
-        .map(|i| {
-            let body = Arc::clone(&body);
-            thread::spawn(move || body(i))
-        })
-        .collect();
-    for handle in goroutines {
-        handle.join().unwrap();
-    }
-    for handle in threads {
-        handle.join().unwrap();
-    }
-}
 
 #[test]
 fn sizes() {

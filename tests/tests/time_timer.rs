@@ -3,8 +3,10 @@
 
 use corio::channel::{self, Receiver, RecvTimeoutError, TryRecvError, unbounded};
 use corio::select;
-use corio::time::Timer;
+use corio::time::{Ticker, Timer};
 use corio_tests::{Rng, child, watchdog, yield_until};
+use std::fmt::Debug;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -445,6 +447,14 @@ fn channels_outlive_their_timer() {
         let channel = Timer::new(MS).channel().clone();
         channel.recv().unwrap();
     });
+}
+
+#[test]
+fn timers_are_shared_freely() {
+    fn check<T: Send + Sync + UnwindSafe + RefUnwindSafe + Debug>() {}
+    check::<Timer>();
+    check::<Ticker>();
+    check::<Receiver<Instant>>();
 }
 
 #[test]

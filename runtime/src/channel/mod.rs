@@ -34,8 +34,8 @@
 //! not count in `len`; `try_recv` on a channel of capacity 0 is a switch point in one case, when the sender
 //! is a select, whose message must first be made.
 //!
-//! For readers of the code: `core` is the channel, `ring` its messages, `engine` the select, `timed` the clocks, `counter` the
-//! handles.
+//! For readers of the code: `core` is the channel, `state` what its lock guards, `ring` the messages, `reserve`
+//! what selects ask of it, `engine` the select, `timed` the clocks, `counter` the handles.
 
 mod core;
 mod counter;
@@ -44,9 +44,11 @@ mod error;
 mod iter;
 mod macros;
 mod receiver;
+mod reserve;
 mod ring;
 mod select;
 mod sender;
+mod state;
 pub(crate) mod timed;
 
 pub use error::{

@@ -28,6 +28,7 @@ use crate::prim::clock::{self, NEVER};
 use crate::prim::spin::SpinLock;
 use crate::sync::waitq::{FIRST_OWN, Node, Outcome, WaitList};
 use crate::timer;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,10 @@ struct State {
     rhythm: Rhythm,
     waiters: WaitList,
 }
+
+// Nothing of it is left half changed by a panic: no user code runs under its lock.
+impl UnwindSafe for Clock {}
+impl RefUnwindSafe for Clock {}
 
 impl State {
     fn new(when: Option<Instant>, rhythm: Rhythm) -> State {

@@ -50,6 +50,8 @@ mod values;
 pub use cancel::{CancelCauseFunc, CancelFunc, CancelGuard, StopFunc, after_func};
 
 use crate::channel::{Receiver, RecvTimeoutError, never};
+use crate::park::yield_now;
+use crate::sleep::sleep;
 use std::any::Any;
 use std::convert::Infallible;
 use std::error::Error;
@@ -400,7 +402,7 @@ impl Context {
         self.node.as_ref()?.deadline()
     }
 
-    /// Blocks for `duration`, or until the context is done.
+    /// Blocks for `duration`, or until the context is done: [`corio::sleep`](crate::sleep()) with an end.
     ///
     /// # Errors
     ///
@@ -408,19 +410,27 @@ impl Context {
     ///
     /// # Blocking
     ///
-    /// A switch point on a goroutine; blocks the thread on a plain one.
+    /// As [`corio::sleep`](crate::sleep()).
     ///
     /// ```
     /// use corio::context::{Context, ContextError};
     /// use std::time::Duration;
     ///
-    /// let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(1));
+    /// let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(100));
     /// assert_eq!(ctx.sleep(Duration::ZERO), Ok(()));
     /// assert_eq!(ctx.sleep(Duration::MAX), Err(ContextError::DeadlineExceeded));
     /// ```
     pub fn sleep(&self, duration: Duration) -> Result<(), ContextError> {
+        let Some(node) = &self.node else {
+            sleep(duration);
+            return Ok(());
+        };
         self.check()?;
-        match self.done().recv_timeout(duration) {
+        if duration.is_zero() {
+            yield_now();
+            return self.check();
+        }
+        match node.done().recv_timeout(duration) {
             Ok(never) => match never {},
             Err(RecvTimeoutError::Timeout) => Ok(()),
             Err(RecvTimeoutError::Disconnected) => self.check(),

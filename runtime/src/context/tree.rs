@@ -14,8 +14,8 @@
 //!
 //! Who marks a node takes, under the same lock, all that depends on it: its children, which it marks next;
 //! the sending side of `done`; the deadline's timer; the functions to be called. All of that is acted on
-//! only when the whole subtree is marked and no lock is held. So whoever sees a `done` disconnect finds
-//! every descendant cancelled.
+//! only when the whole subtree is marked and no lock is held; and the `done`s are disconnected from the
+//! bottom upwards. So whoever sees one disconnect finds every descendant cancelled and disconnected.
 //!
 //! `cancel` returns when that is so. One that finds the node marked by somebody else therefore waits until
 //! it is `settled`, which is set at the end; likewise for nodes of the subtree that another `cancel` has
@@ -181,6 +181,10 @@ impl Node {
             let mut state = self.state.lock();
             if state.reason.is_none() {
                 state.sender = Some(sender);
+            } else {
+                drop(state);
+                // It is disconnected from the start, which says the same as if it were now.
+                self.wait_until_settled();
             }
             receiver
         })
@@ -216,7 +220,6 @@ impl Node {
         if !self.mark(&reason, &mut work) {
             return self.wait_until_settled();
         }
-        self.leave_parent();
         while let Some(node) = work.to_mark.pop() {
             if node.mark(&reason, &mut work) {
                 work.marked.push(node);
@@ -224,15 +227,19 @@ impl Node {
                 work.others.push(node);
             }
         }
-        // Wakes those who wait for `done`.
-        work.senders.clear();
         for node in &work.others {
             node.wait_until_settled();
+        }
+        // Wakes those who wait for `done`; a node's children before the node.
+        while let Some(sender) = work.senders.pop() {
+            drop(sender);
         }
         for node in &work.marked {
             node.settle();
         }
         self.settle();
+        // Not before: who cancels the parent meanwhile finds it there, and waits for it.
+        self.leave_parent();
         // From here on there may be user code: in destructors, and in the goroutines that are started.
         for timer in work.timers {
             timer.stop();

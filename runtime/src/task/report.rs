@@ -5,6 +5,7 @@
 //! * a goroutine is running or runnable (also one that blocks its thread in foreign code);
 //! * one waits for the network, a descriptor or a signal, or a timer is pending;
 //! * a waker of a future lives somewhere;
+//! * somebody has subscribed to signals (`signal`, which lies above and says so through [`Outside`]);
 //! * the process has a thread that is neither ours nor inside `run`.
 //!
 //! Threads and goroutines are looked at twice with nothing happening in between, since neither can
@@ -17,7 +18,20 @@ use crate::sched::sysmon::sys;
 use crate::sched::{Sched, sched};
 use crate::state::gstatus::WAITING;
 use crate::task::block_on;
+use once_cell::sync::OnceCell;
 use std::fmt::Write;
+
+/// What the layers above know of: a system thread, and whether it may still wake a goroutine.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    /// The thread's id. It does not count as one of the program's.
+    pub(crate) tid: u32,
+    /// May it wake a goroutine? Must not wait for anything.
+    pub(crate) is_live: fn() -> bool,
+}
+
+/// The thread that delivers signals.
+pub(crate) static SIGNALS: OnceCell<Outside> = OnceCell::new();
 
 /// The report if all goroutines are asleep for ever. `in_run` are the threads inside `run`.
 pub(crate) fn deadlock(in_run: &[u32]) -> Option<String> {
@@ -44,7 +58,12 @@ fn all_asleep(sched: &Sched, in_run: &[u32]) -> Option<Vec<GoroutineInfo>> {
     if sched.all_ps().any(|p| p.timers.len() > 0) {
         return None;
     }
+    let signals = SIGNALS.get();
+    if signals.is_some_and(|signals| (signals.is_live)()) {
+        return None;
+    }
     let mut ours = sched.ms.tids();
+    ours.extend(signals.map(|signals| signals.tid));
     ours.extend_from_slice(in_run);
     ours.push(sched.sysmon.tid.load(Ordering::Relaxed));
     if sys::other_threads(&ours) {

@@ -65,7 +65,8 @@ const TO_DROP: u64 = 1;
 /// goroutine; here `f` may have state of its own to change.) If `f` panics, that goroutine ends with the
 /// usual report, and the timer can still be reset.
 ///
-/// If `max_goroutines` exist when it is due, it is called as soon as there can be one.
+/// If `max_goroutines` exist when it is due, it is called as soon as there can be one. A duration too long
+/// for the clock (584 years) is never over, and nothing is planned.
 ///
 /// # Blocking
 ///
