@@ -59,7 +59,9 @@ fn select_meets_select_over_many() {
             let sender = a.spawn(move || {
                 for n in 0..500_usize {
                     let mut select = Select::new();
-                    senders.iter().for_each(|s| drop(select.send(s)));
+                    for s in &senders {
+                        select.send(s);
+                    }
                     let operation = select.select();
                     let index = operation.index();
                     operation.send(&senders[index], n).unwrap();
@@ -70,7 +72,9 @@ fn select_meets_select_over_many() {
             b.run(move || {
                 let mut seen = [false; 500];
                 let mut select = Select::new();
-                receivers.iter().for_each(|r| drop(select.recv(r)));
+                for r in &receivers {
+                    select.recv(r);
+                }
                 for _ in 0..500 {
                     let operation = select.select();
                     let index = operation.index();
@@ -141,7 +145,7 @@ fn select_misuse_panics() {
                 drop(Select::new().select())
             });
             says("no operations have been added", &mut || {
-                drop(Select::new().ready())
+                let _ = Select::new().ready();
             });
             assert!(Select::new().try_select().is_err() && Select::new().try_ready().is_err());
             let moment = Duration::from_micros(10);
