@@ -239,7 +239,7 @@ fn unlock_fair_hands_over() {
         let thread = (pass % 2 == 1).then(|| thread::spawn(lock));
         yield_until(|| waiting.load(Ordering::SeqCst));
         // It has said so, but it may not be in the queue yet.
-        wait_for_queue(&mutex);
+        wait_for_queue(&mutex, 1);
         MutexGuard::unlock_fair(held);
         mutex.lock().push("unlocker");
         assert_eq!(*mutex.lock(), ["waiter", "unlocker"]);
@@ -248,11 +248,11 @@ fn unlock_fair_hands_over() {
     }
 }
 
-/// Until somebody is in the queue of a lock that the caller holds.
-fn wait_for_queue<T>(mutex: &Mutex<T>) {
+/// Until so many are in the queue of a lock that the caller holds.
+fn wait_for_queue<T>(mutex: &Mutex<T>, n: usize) {
     // SAFETY: it is only looked at.
     let raw = unsafe { mutex.raw() };
-    yield_until(|| format!("{raw:?}").contains("queued: true"));
+    yield_until(|| format!("{raw:?}").contains(&format!("waiting: {n} ")));
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn bump_lets_one_in() {
     MutexGuard::bump(&mut held);
     let theirs = Arc::clone(&mutex);
     let handle = corio::spawn(move || *theirs.lock() = 1);
-    wait_for_queue(&mutex);
+    wait_for_queue(&mutex, 1);
     MutexGuard::bump(&mut held);
     assert_eq!(*held, 1);
     drop(held);
@@ -339,7 +339,7 @@ fn locking_while_unwinding() {
             })
         })
         .collect();
-    wait_for_queue(&mutex);
+    wait_for_queue(&mutex, 4);
     drop(held);
     for handle in handles {
         assert!(handle.join().is_err());
