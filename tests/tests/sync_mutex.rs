@@ -293,7 +293,7 @@ fn mapped_guards() {
 
     let map = Mutex::new(HashMap::from([("here", 1)]));
     let missing = MutexGuard::try_map_or_err(map.lock(), |map| map.get_mut("there").ok_or("no"));
-    let (map, error) = missing.err().expect("it isn't there");
+    let (map, error) = missing.expect_err("it isn't there");
     assert_eq!((error, map.len()), ("no", 1));
 }
 
