@@ -435,3 +435,25 @@ fn waiting_blocks_no_thread() {
     }
     wait_until("everybody", || *MUTEX.lock() == 1_000);
 }
+
+/// A thread may lock, and wait for it, in the destructor of a thread-local.
+#[test]
+fn locking_while_a_thread_ends() {
+    let _dog = watchdog();
+    static MUTEX: Mutex<u32> = Mutex::new(0);
+    struct Locks;
+    impl Drop for Locks {
+        fn drop(&mut self) {
+            *MUTEX.lock() += 1;
+        }
+    }
+    thread_local!(static LOCKS: Locks = const { Locks });
+    let held = MUTEX.lock();
+    let handles = [(); 4].map(|()| thread::spawn(|| LOCKS.with(|_| ())));
+    wait_for_queue(&MUTEX, 4);
+    drop(held);
+    for handle in handles {
+        handle.join().unwrap();
+    }
+    assert_eq!(*MUTEX.lock(), 4);
+}
