@@ -243,8 +243,8 @@ fn unlock_fair_hands_over() {
         MutexGuard::unlock_fair(held);
         mutex.lock().push("unlocker");
         assert_eq!(*mutex.lock(), ["waiter", "unlocker"]);
-        goroutine.map(|handle| handle.join().unwrap());
-        thread.map(|handle| handle.join().unwrap());
+        goroutine.map(|handle| handle.join()).transpose().unwrap();
+        thread.map(|handle| handle.join()).transpose().unwrap();
     }
 }
 

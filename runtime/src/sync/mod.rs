@@ -17,7 +17,7 @@
 //!
 //! Locks are lock_api's types over raw locks of ours, like parking_lot's: guards, mapped guards, timeouts
 //! and fair unlocking have the names known from there. Guards may be held across switch points; they are
-//! not `Send`.
+//! not `Send`. With the feature `arc_lock` there are guards that own their lock, as in parking_lot.
 
 pub(crate) mod barrier;
 pub(crate) mod condvar;
@@ -37,6 +37,11 @@ pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use lazy_lock::LazyLock;
 pub use lock_api;
+#[cfg(feature = "arc_lock")]
+pub use lock_api::{
+    ArcMutexGuard, ArcReentrantMutexGuard, ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard,
+    ArcRwLockWriteGuard,
+};
 pub use mutex::{
     FairMutex, FairMutexGuard, MappedFairMutexGuard, MappedMutexGuard, Mutex, MutexGuard,
     RawFairMutex,

@@ -382,7 +382,8 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
         let mut competitor = None;
         loop {
             let seen = word.load(Ordering::Relaxed);
-            if seen & WRITER != 0 {
+            // The writer will settle, or the one that competes will take the lock or settle.
+            if seen & WRITER != 0 || seen & (HELD | STARVING | WOKEN) == WOKEN {
                 break;
             }
             let next = if seen & UPGRADING != 0 {
@@ -402,11 +403,8 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
                 // One for all; the others are added below.
                 Want::Read => (seen + READER, false),
                 Want::Upgradable if seen & UPGRADABLE == 0 => (seen | UPGRADABLE, false),
-                Want::Write if seen & HELD == 0 => match seen & (STARVING | WOKEN) {
-                    0 => (seen | WOKEN, true),
-                    WOKEN => break,
-                    _ => (seen | WRITER, false),
-                },
+                Want::Write if seen & HELD == 0 && seen & STARVING == 0 => (seen | WOKEN, true),
+                Want::Write if seen & HELD == 0 => (seen | WRITER, false),
                 _ => break,
             };
             // First the word and then the queue: a waiter that was taken out can't be put back. Acquire:
@@ -430,7 +428,10 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
                 _ => waiters.pop_if(|node| node.tag == next as usize),
             };
             match popped {
-                Some(first) if competes => competitor = Some(first),
+                Some(first) if competes => {
+                    competitor = Some(first);
+                    break;
+                }
                 Some(first) => admitted.push(first),
                 None => {
                     // Bits that were taken are there still, as only their holder takes them away.
