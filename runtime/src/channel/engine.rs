@@ -48,7 +48,7 @@ pub(super) trait Operation {
     fn due(&self) -> u64;
     /// Could it be performed now?
     fn is_ready(&self) -> bool;
-    /// `true`: it could be performed now. Otherwise the node is queued until it could.
+    /// `true`: it could be performed now, and the node is not queued. Otherwise it is.
     fn watch(&self, node: &Node) -> bool;
 }
 
