@@ -147,16 +147,16 @@ impl<T> Chan<T> {
         }
         if let Some(receiver) = state.expecting.pop() {
             state.owed -= 1;
+            // The ring may hold a message that was not available while this receiver was owed one.
+            let woken = state.settle();
             drop(state);
             // SAFETY: who expects a message has room for it there.
             unsafe { receiver.node().slot.cast::<T>().write(message) };
             receiver.wake(DONE);
+            woken.wake_all(DONE);
         } else {
             state.ring.push(message);
-            let mut woken = state.settle();
-            if state.message_watched && state.is_available() {
-                woken.append(state.message_watchers());
-            }
+            let woken = state.settle();
             drop(state);
             woken.wake_all(DONE);
         }
@@ -169,10 +169,7 @@ impl<T> Chan<T> {
         let mut state = self.state.lock();
         if let Some(message) = state.ring.pop() {
             state.owed -= 1;
-            let mut woken = state.settle();
-            if state.room_watched && state.has_room() {
-                woken.append(state.room_watchers());
-            }
+            let woken = state.settle();
             drop(state);
             woken.wake_all(DONE);
             return Some(message);

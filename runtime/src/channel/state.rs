@@ -114,7 +114,8 @@ impl<T> State<T> {
         }
     }
 
-    /// After a reservation was redeemed or given up: brings together what can be (invariants 1 and 2).
+    /// After a reservation was redeemed or given up: brings together what can be (invariants 1 and 2), and
+    /// tells who watches for what is left.
     pub(super) fn settle(&mut self) -> Batch {
         let mut woken = Batch::new();
         loop {
@@ -134,18 +135,23 @@ impl<T> State<T> {
                 }
                 woken.push(receiver);
             } else {
-                return woken;
+                break;
             }
         }
+        if self.message_watched && self.is_available() {
+            woken.append(self.message_watchers());
+        }
+        if self.room_watched && self.has_room() {
+            woken.append(self.room_watchers());
+        }
+        woken
     }
 }
 
 /// Takes everybody out who only watches.
 fn watchers(list: &mut WaitList) -> Batch {
     let mut batch = Batch::new();
-    while let Some(watcher) = list.pop_where(|node| node.tag == WATCHES) {
-        batch.push(watcher);
-    }
+    list.pop_each(&mut batch, |node| node.tag == WATCHES);
     batch
 }
 
