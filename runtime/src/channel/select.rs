@@ -300,6 +300,10 @@ pub struct SelectedOperation<'a> {
     prize: Prize,
 }
 
+// As `Select`: what it refers to is changed as a whole, under a lock.
+impl UnwindSafe for SelectedOperation<'_> {}
+impl RefUnwindSafe for SelectedOperation<'_> {}
+
 impl SelectedOperation<'_> {
     /// The operation's number.
     pub fn index(&self) -> usize {
