@@ -340,6 +340,7 @@ impl SelectedOperation<'_> {
     /// # Blocking
     ///
     /// Blocks in one case: with capacity 0, if the sender is a select too, until it has made its message.
+    /// (Should that panic, this receives the next message that somebody sends, however long it takes.)
     pub fn recv<T>(self, r: &Receiver<T>) -> Result<T, RecvError> {
         assert!(
             self.arm.handle() == ptr::from_ref(r).cast(),
