@@ -51,6 +51,42 @@ fn readers_are_in_together() {
     assert!(LOCK.try_write().is_some());
 }
 
+/// Also when some have waited for a writer and others come just when it leaves.
+#[test]
+fn readers_are_in_together_after_a_writer() {
+    let _dog = watchdog();
+    for _ in 0..100 {
+        let shared = Arc::new((RwLock::new(()), AtomicUsize::new(0)));
+        let held = shared.0.write();
+        let read = |shared: Arc<(RwLock<()>, AtomicUsize)>| {
+            move || {
+                let _read = shared.0.read();
+                shared.1.fetch_add(1, Ordering::SeqCst);
+                yield_until(|| shared.1.load(Ordering::SeqCst) == 12);
+            }
+        };
+        let mut goroutines = Vec::new();
+        let mut threads = Vec::new();
+        let mut start = |n: usize| {
+            for _ in 0..n {
+                goroutines.push(corio::spawn(read(Arc::clone(&shared))));
+                threads.push(thread::spawn(read(Arc::clone(&shared))));
+            }
+        };
+        start(2);
+        wait_for_queue(&shared.0, 4);
+        start(2);
+        drop(held);
+        start(2);
+        for handle in goroutines {
+            handle.join().unwrap();
+        }
+        for handle in threads {
+            handle.join().unwrap();
+        }
+    }
+}
+
 /// Go: TestRWMutex (rwmutex_test.go), `HammerRWMutex`, with upgradable readers besides.
 #[test]
 fn a_writer_is_in_alone() {
