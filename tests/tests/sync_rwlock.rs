@@ -2,13 +2,14 @@
 
 mod sync_support;
 
-use corio::sync::lock_api::RawRwLock as _;
+use corio::sync::lock_api::{self, RawRwLock as RawRwLock_};
 use corio::sync::{
     Mutex, RawRwLock, RecursiveRwLock, RecursiveRwLockReadGuard,
     RecursiveRwLockUpgradableReadGuard, RwLock, RwLockReadGuard, RwLockUpgradableReadGuard,
     RwLockWriteGuard,
 };
 use corio_tests::{Rng, watchdog, yield_until};
+use std::fmt::Debug;
 use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,11 +19,11 @@ use sync_support::on_both;
 
 const SHORT: Duration = Duration::from_millis(5);
 
-/// Until somebody is in the lock's queue.
-fn wait_for_queue<T>(lock: &RwLock<T>) {
+/// Until so many are in the lock's queue.
+fn wait_for_queue<R: RawRwLock_ + Debug, T>(lock: &lock_api::RwLock<R, T>, n: usize) {
     // SAFETY: it is only looked at.
     let raw = unsafe { lock.raw() };
-    yield_until(|| format!("{raw:?}").contains("queued: true"));
+    yield_until(|| format!("{raw:?}").contains(&format!("waiting: {n} ")));
 }
 
 #[test]
@@ -272,11 +273,12 @@ fn a_waiting_writer_comes_before_new_readers() {
     let first = lock.read();
     let theirs = Arc::clone(&lock);
     let writer = corio::spawn(move || *theirs.write() = 1);
-    wait_for_queue(&lock);
+    wait_for_queue(&*lock, 1);
     assert!(lock.try_read().is_none());
     assert!(lock.try_read_for(SHORT).is_none());
     let theirs = Arc::clone(&lock);
     let reader = corio::spawn(move || *theirs.read());
+    wait_for_queue(&*lock, 2);
     drop(first);
     assert_eq!(reader.join().unwrap(), 1);
     writer.join().unwrap();
@@ -290,7 +292,7 @@ fn readers_get_in_when_the_writer_gives_up() {
     let first = lock.read();
     let theirs = Arc::clone(&lock);
     let writer = corio::spawn(move || theirs.try_write_for(4 * SHORT).is_none());
-    wait_for_queue(&lock);
+    wait_for_queue(&*lock, 1);
     let theirs = Arc::clone(&lock);
     let goroutine = corio::spawn(move || *theirs.read());
     let theirs = Arc::clone(&lock);
@@ -312,7 +314,7 @@ fn a_failed_upgrade_lets_readers_in_again() {
         let read = theirs.upgradable_read();
         RwLockUpgradableReadGuard::try_upgrade_for(read, 4 * SHORT).is_err()
     });
-    wait_for_queue(&lock);
+    wait_for_queue(&*lock, 1);
     let theirs = Arc::clone(&lock);
     let reader = corio::spawn(move || *theirs.read());
     assert_eq!(reader.join().unwrap(), 0);
@@ -330,7 +332,7 @@ fn an_upgrade_comes_first() {
     let other = lock.read();
     let theirs = Arc::clone(&lock);
     let writer = corio::spawn(move || theirs.write().push("writer"));
-    wait_for_queue(&lock);
+    wait_for_queue(&*lock, 1);
     let other_leaves = Arc::new(AtomicBool::new(false));
     drop(other);
     let mut write = RwLockUpgradableReadGuard::upgrade(read);
@@ -374,7 +376,7 @@ fn fair_unlocking_hands_over() {
         let held = lock.write();
         let theirs = Arc::clone(&lock);
         let writer = corio::spawn(move || theirs.write().push("waiter"));
-        wait_for_queue(&lock);
+        wait_for_queue(&*lock, 1);
         RwLockWriteGuard::unlock_fair(held);
         lock.write().push("unlocker");
         writer.join().unwrap();
@@ -390,14 +392,14 @@ fn bump_lets_others_in() {
     RwLockWriteGuard::bump(&mut held);
     let theirs = Arc::clone(&lock);
     let writer = corio::spawn(move || *theirs.write() += 1);
-    wait_for_queue(&lock);
+    wait_for_queue(&*lock, 1);
     RwLockWriteGuard::bump(&mut held);
     assert_eq!(*held, 1);
     writer.join().unwrap();
     let mut held = RwLockWriteGuard::downgrade(held);
     let theirs = Arc::clone(&lock);
     let writer = thread::spawn(move || *theirs.write() += 1);
-    wait_for_queue(&lock);
+    wait_for_queue(&*lock, 1);
     RwLockReadGuard::bump(&mut held);
     assert_eq!(*held, 2);
     writer.join().unwrap();
@@ -411,9 +413,7 @@ fn recursive_reads() {
     let first = lock.read();
     let theirs = Arc::clone(&lock);
     let writer = corio::spawn(move || *theirs.write() = 1);
-    // SAFETY: it is only looked at.
-    let raw = unsafe { lock.raw() };
-    yield_until(|| format!("{raw:?}").contains("queued: true"));
+    wait_for_queue(&*lock, 1);
     let mut second = lock.read();
     assert!(lock.try_read().is_some());
     RecursiveRwLockReadGuard::bump(&mut second);
@@ -466,7 +466,7 @@ fn locking_while_unwinding() {
             panic!("its destructor will lock");
         })
     });
-    wait_for_queue(&LOCK);
+    wait_for_queue(&LOCK, 3);
     drop(held);
     for handle in handles {
         assert!(handle.join().is_err());

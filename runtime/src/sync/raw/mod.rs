@@ -114,6 +114,16 @@ impl<W> Core<W> {
             _locked: self.lock.lock(),
         }
     }
+
+    /// How many wait, for `Debug`.
+    pub(crate) fn waiting(&self) -> usize {
+        let mut count = 0;
+        self.waiters().any(|_| {
+            count += 1;
+            false
+        });
+        count
+    }
 }
 
 impl<W> Waiters<'_, W> {
