@@ -340,6 +340,8 @@ impl SelectedOperation<'_> {
     /// # Blocking
     ///
     /// Blocks in one case: with capacity 0, if the sender is a select too, until it has made its message.
+    /// Should that fail, because making the message panics, it waits for another one on this channel; the
+    /// select's other operations and its timeout are no longer looked at.
     pub fn recv<T>(self, r: &Receiver<T>) -> Result<T, RecvError> {
         assert!(
             self.arm.handle() == ptr::from_ref(r).cast(),

@@ -48,9 +48,10 @@ impl<T> State<T> {
 
     #[inline(always)]
     pub(super) fn has_room(&self) -> bool {
-        // With a capacity, what is owed is in the ring.
-        self.capacity != 0
-            && self.ring.len() - self.owed as usize + (self.promised as usize) < self.capacity
+        // With a capacity, what is owed is in the ring; but for what was owed to a select whose operation was
+        // forgotten, when the messages have been discarded.
+        let taken = self.ring.len().saturating_sub(self.owed as usize);
+        self.capacity != 0 && taken + (self.promised as usize) < self.capacity
     }
 
     /// A message that is handed over directly takes its turn behind those in the ring, which are all owed:
@@ -164,9 +165,7 @@ impl<T> State<T> {
 /// Takes everybody out who only watches.
 fn watchers(list: &mut WaitList) -> Batch {
     let mut batch = Batch::new();
-    while let Some(watcher) = list.pop_where(|node| node.tag == WATCHES) {
-        batch.push(watcher);
-    }
+    list.pop_each(&mut batch, |node| node.tag == WATCHES);
     batch
 }
 

@@ -32,7 +32,7 @@
 //! gives up. Whoever queues has, in one operation under the queue's lock, seen that it can't get in and set
 //! `PARKED`; whoever leaves later sees that. It is left to those who compete while `WOKEN` is set: whoever
 //! takes that away has got the lock, or has seen in the same operation that others have it, so that
-//! somebody is still to leave.
+//! somebody is still to leave; and it settles, since it may have kept readers out while readers were in.
 
 use super::{COMPETE, Core, End, HANDED, PATIENCE, Spin, Wait, Waiters};
 use crate::park::WaitReason;
@@ -183,6 +183,9 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
         let mut since = 0;
         loop {
             if self.take(want, woken, 0, 0) {
+                if woken && self.is_waited_for() {
+                    self.settle(self.core.waiters(), 0);
+                }
                 return true;
             }
             if spin.again() {
@@ -204,15 +207,12 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
             } else {
                 PARKED
             };
-            if self.take(want, woken, leave, queue) {
-                return true;
-            }
-            if expired {
-                // Others may have been left to it.
+            let entered = self.take(want, woken, leave, queue);
+            if entered || expired {
                 if woken {
                     self.settle(waiters, 0);
                 }
-                return false;
+                return entered;
             }
             let end = if woken || want == Want::Upgrade {
                 End::Front
