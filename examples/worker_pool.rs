@@ -15,8 +15,8 @@ use corio_examples::{run, say};
 #[derive(Parser)]
 struct Args {
     /// Goroutines that work.
-    #[arg(long, default_value_t = 3)]
-    workers: usize,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    workers: u16,
     /// Jobs, numbered from 1.
     #[arg(long, default_value_t = 10)]
     jobs: u64,
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     run("worker_pool", move || {
         let (jobs, queue) = bounded(16);
         let (results, collected) = unbounded();
-        for _ in 0..args.workers.max(1) {
+        for _ in 0..args.workers {
             go!(work(queue.clone(), results.clone()));
         }
         // The workers have theirs; when the last one ends, so does the loop over the results.

@@ -28,11 +28,7 @@ func main() {
 	eaten := make([]uint64, len(names))
 	var guests sync.WaitGroup
 	for seat := range names {
-		guests.Add(1)
-		go func() {
-			defer guests.Done()
-			eaten[seat] = t.dine(seat, *meals)
-		}()
+		guests.Go(func() { eaten[seat] = t.dine(seat, *meals) })
 	}
 	guests.Wait()
 	for seat, name := range names {
@@ -50,7 +46,7 @@ func (t *table) dine(seat int, meals uint64) uint64 {
 		t.waiter <- struct{}{}
 		left, right := &t.forks[seat], &t.forks[(seat+1)%len(names)]
 		left.Lock()
-		// Makes the bad case likely.
+		// Makes the bad case likely: others may take their left forks now.
 		runtime.Gosched()
 		right.Lock()
 		left.uses++

@@ -4,6 +4,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -13,21 +14,20 @@ func main() {
 	strokes := flag.Uint64("strokes", 2_000_000, "strokes of the whole game")
 	flag.Parse()
 	ping, pong := make(chan ball), make(chan ball)
-	struck := make(chan uint64, 2)
+	var pingStruck, pongStruck uint64
+	var game sync.WaitGroup
 	start := time.Now()
-	// Two channels for the results, so that we know whose is whose.
-	pongStruck := make(chan uint64, 1)
-	go play(ping, pong, *strokes, struck)
-	go play(pong, ping, *strokes, pongStruck)
+	game.Go(func() { pingStruck = play(ping, pong, *strokes) })
+	game.Go(func() { pongStruck = play(pong, ping, *strokes) })
 	ping <- ball{}
-	a, b := <-struck, <-pongStruck
+	game.Wait()
 	round := time.Since(start) / time.Duration(max(*strokes/2, 1))
-	fmt.Printf("ping struck %d times, pong %d times\n", a, b)
+	fmt.Printf("ping struck %d times, pong %d times\n", pingStruck, pongStruck)
 	fmt.Printf("%d ns a round\n", round.Nanoseconds())
 }
 
-// play strikes every ball that comes, until the game is over.
-func play(mine <-chan ball, theirs chan<- ball, strokes uint64, result chan<- uint64) {
+// play strikes every ball that comes, until the game is over; it returns how many.
+func play(mine <-chan ball, theirs chan<- ball, strokes uint64) uint64 {
 	defer close(theirs)
 	struck := uint64(0)
 	for b := range mine {
@@ -38,5 +38,5 @@ func play(mine <-chan ball, theirs chan<- ball, strokes uint64, result chan<- ui
 		struck++
 		theirs <- b
 	}
-	result <- struck
+	return struck
 }

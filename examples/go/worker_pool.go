@@ -18,11 +18,7 @@ func main() {
 	results := make(chan result, 16)
 	var group sync.WaitGroup
 	for i := 0; i < max(*workers, 1); i++ {
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			work(jobs, results)
-		}()
+		group.Go(func() { work(jobs, results) })
 	}
 	go func() {
 		for job := uint64(1); job <= *count; job++ {

@@ -415,20 +415,22 @@ fn tangle(capacity: Option<usize>, goroutines: u64, threads: u64, operations: us
             start(id > goroutines, move || tangle.work(id))
         })
         .collect();
-    // Without room it can happen that everybody waits for somebody else's message: give them one.
+    // Without room it can happen that everybody waits for somebody else: lend a hand.
     let (mut sent, mut received) = (Vec::new(), Vec::new());
     let mut before = 0;
     let start = Instant::now();
     loop {
+        thread::sleep(Duration::from_millis(1));
         let now = tangle.operations.load(Ordering::Relaxed);
         if now >= operations {
             break;
         }
         if now == before {
+            let moment = Duration::from_micros(200);
             for (s, r) in &tangle.channels {
-                received.extend(r.try_recv());
+                received.extend(r.recv_timeout(moment));
                 let message = sent.len() as u64;
-                if s.try_send(message).is_ok() {
+                if s.send_timeout(message, moment).is_ok() {
                     sent.push(message);
                 }
             }
@@ -438,7 +440,6 @@ fn tangle(capacity: Option<usize>, goroutines: u64, threads: u64, operations: us
             start.elapsed() < Duration::from_secs(50),
             "only {now} operations"
         );
-        thread::sleep(Duration::from_millis(1));
     }
     drop(enough);
     for join in workers {

@@ -17,6 +17,7 @@ mod lock;
 mod memory;
 mod panic;
 mod procs;
+mod signals;
 mod stress;
 mod time;
 
@@ -41,6 +42,7 @@ fn main() {
         memory::SCENARIOS,
         panic::SCENARIOS,
         procs::SCENARIOS,
+        signals::SCENARIOS,
         stress::SCENARIOS,
         time::SCENARIOS,
     ];

@@ -192,8 +192,10 @@ fn time_no_room(_: &[String]) {
     wait_until("all called", || called.load(Ordering::Relaxed) == 100);
     drop(timers);
     wait_until("all dropped", || drops.count() == 100);
-    wait_until("all ended", || corio::num_goroutines() == 0);
-    assert_eq!(pending(), 0);
+    // The deadline's timer has come to nothing, but not before it got a goroutine.
+    wait_until("none left", || {
+        pending() == 0 && corio::num_goroutines() == 0
+    });
 }
 
 fn time_deadlock(_: &[String]) {

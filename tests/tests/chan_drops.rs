@@ -277,8 +277,8 @@ fn chan_of_every_shape() {
     shape!(Byte, 1, u8, n => n as u8);
     shape!(ThreeBytes, 1, [u8; 3], n => [n as u8, 1, 2]);
     shape!(Line, 64, u32, n => n as u32);
-    shape!(Page, 4096, u16, n => n as u16);
-    shape!(Large, 8, [usize; 1000], n => [n; 1000]);
+    shape!(Sector, 512, u16, n => n as u16);
+    shape!(Large, 8, [usize; 100], n => [n; 100]);
     shape!(Boxed, 8, Box<usize>, n => Box::new(n));
 
     fn check<T: Shape>(a: Side, b: Side, kind: Option<usize>) {
@@ -316,7 +316,7 @@ fn chan_of_every_shape() {
             check::<Byte>(a, b, kind);
             check::<ThreeBytes>(a, b, kind);
             check::<Line>(a, b, kind);
-            check::<Page>(a, b, kind);
+            check::<Sector>(a, b, kind);
             check::<Large>(a, b, kind);
             check::<Boxed>(a, b, kind);
         }

@@ -8,8 +8,8 @@ mod chan_support;
 
 use chan_support::{LONG, SIDES, Side, let_others_run, pairs};
 use corio::channel::{
-    self, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryRecvError,
-    TrySendError, select,
+    self, Receiver, RecvError, RecvTimeoutError, Select, SendError, SendTimeoutError, Sender,
+    TryRecvError, TrySendError, select,
 };
 use corio_tests::{child, watchdog};
 use std::fmt::Debug;
@@ -111,6 +111,35 @@ fn chan_keeps_order_when_the_sides_change() {
             let (s, r) = make(kind);
             let sender = a.spawn(move || (0..3000).for_each(|n| s.send(n).unwrap()));
             b.run(move || assert!(r.into_iter().eq(0..3000)));
+            sender.result();
+        }
+    }
+}
+
+/// A select that has won a message but not yet taken it: what comes later must not overtake what is
+/// left, as one receiver sees it.
+#[test]
+fn chan_keeps_order_while_a_select_has_won() {
+    let _dog = watchdog();
+    for (a, b) in pairs() {
+        for kind in [Some(0), Some(4), None] {
+            let (s, r) = make(kind);
+            let others = r.clone();
+            let sender = a.spawn(move || (1..=6).for_each(|n| s.send(n).unwrap()));
+            b.run(move || {
+                let mut select = Select::new();
+                select.recv(&r);
+                let operation = select.select();
+                let receiver = a.spawn(move || [others.recv(), others.recv(), others.recv()]);
+                let_others_run();
+                let mine = operation.recv(&r).unwrap();
+                let theirs = receiver.result().map(|m| m.unwrap());
+                assert!(theirs.is_sorted(), "{kind:?}: {theirs:?}, I got {mine}");
+                let rest: Vec<_> = r.iter().collect();
+                let mut all: Vec<_> = theirs.into_iter().chain([mine]).chain(rest).collect();
+                all.sort_unstable();
+                assert!(all.into_iter().eq(1..=6));
+            });
             sender.result();
         }
     }

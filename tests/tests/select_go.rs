@@ -13,17 +13,15 @@ use corio_tests::{watchdog, watchdog_for};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 fn on_goroutine(body: impl FnOnce() + Send + 'static) {
     Side::Goroutine.run(body);
 }
 
 /// `TestNonblockSelectRace`: one of two channels is ready at every moment, first one, then both, then
-/// the other. Go's select looks at all of them at one moment and never finds none.
-///
-/// Ours, like crossbeam's, looks at one after the other, and may miss: first at the second channel
-/// while it is empty, then at the first when it is empty again. What must hold is that whatever it
-/// does receive is right, and that nothing is lost.
+/// the other. A select that looks at the second while it is empty, and then at the first when it is
+/// empty again, must not find none.
 #[test]
 fn select_nonblocking_races_with_a_change() {
     let _dog = watchdog_for(LONG * 4);
@@ -43,6 +41,7 @@ fn select_nonblocking_races_with_a_change() {
             s2.send(2).unwrap();
             let mine = r1.try_recv().unwrap_or(0);
             let others = other.join().unwrap();
+            assert_ne!(others, 0, "nothing was ready");
             let left = r1.try_iter().chain(r2.try_iter()).sum::<i32>();
             assert_eq!(mine + others + left, 3);
         }
@@ -66,7 +65,7 @@ fn select_nonblocking_races_with_close() {
                         assert_eq!(m, Err(RecvError));
                         0
                     }
-                    default => 0,
+                    default => panic!("nothing was ready"),
                 })
             };
             drop(s2);
@@ -75,6 +74,46 @@ fn select_nonblocking_races_with_close() {
             assert_eq!(mine + others + r1.try_iter().sum::<i32>(), 1);
         }
     });
+}
+
+/// The same on threads, where both really run at once; and with a timeout that is over at once.
+#[test]
+fn select_nonblocking_races_on_threads() {
+    const ROUNDS: usize = 20_000;
+    let _dog = watchdog_for(LONG * 4);
+    for zero_timeout in [false, true] {
+        let (s1, r1) = channel::bounded(1);
+        let (s2, r2) = channel::bounded(1);
+        let (start, started) = channel::bounded(0);
+        let (end, ended) = channel::bounded(0);
+        let (other_r1, other_r2) = (r1.clone(), r2.clone());
+        let other = Side::Thread.spawn(move || {
+            let mut missed = 0;
+            for () in started {
+                missed += if zero_timeout {
+                    select! {
+                        recv(other_r1) -> _ => 0,
+                        recv(other_r2) -> _ => 0,
+                        default(Duration::ZERO) => 1,
+                    }
+                } else {
+                    select! { recv(other_r1) -> _ => 0, recv(other_r2) -> _ => 0, default => 1 }
+                };
+                end.send(()).unwrap();
+            }
+            missed
+        });
+        for _ in 0..ROUNDS {
+            s1.send(1).unwrap();
+            start.send(()).unwrap();
+            s2.send(2).unwrap();
+            let _ = r1.try_recv();
+            ended.recv().unwrap();
+            let _ = (r1.try_recv(), r2.try_recv());
+        }
+        drop(start);
+        assert_eq!(other.result(), 0, "nothing was ready, of {ROUNDS} times");
+    }
 }
 
 /// `TestSelfSelect`: a select that could send to itself neither does so nor deadlocks.

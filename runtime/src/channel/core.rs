@@ -152,6 +152,7 @@ impl<T> Chan<T> {
                 state.ring.push(message);
                 state.owed += 1;
             } else {
+                let message = state.in_turn(message);
                 // SAFETY: a receiver that isn't a select has room for a message there, ours to write until
                 // it is woken.
                 unsafe { slot.write(message) };
@@ -199,10 +200,10 @@ impl<T> Chan<T> {
                 state.promised += 1;
                 return Ok(self.expect(state, Some(sender)));
             }
-            drop(state);
             // SAFETY: a sender that isn't a select leaves its message there, and forgets it when it is
             // woken with DONE.
-            let message = unsafe { slot.read() };
+            let message = state.in_turn(unsafe { slot.read() });
+            drop(state);
             sender.wake(DONE);
             return Ok(Some(message));
         }

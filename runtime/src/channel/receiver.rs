@@ -9,7 +9,7 @@ use crate::channel::reserve::{Begun, Prize, Wait, end_own_wait};
 use crate::channel::timed::Clock;
 use crate::channel::{deadline, from_now};
 use crate::park::{WaitReason, begin, park};
-use crate::prim::clock::{self, NEVER};
+use crate::prim::clock::NEVER;
 use crate::sync::waitq::Node;
 use crate::timer;
 use std::fmt;
@@ -330,8 +330,13 @@ impl<T> Operation for Receiver<T> {
         match &self.flavor {
             Flavor::Channel(channel) => channel.watch_recv(node),
             Flavor::Clock(clock) => {
+                if clock.is_due() {
+                    return true;
+                }
+                // Should it become due just now, the select's timer, armed for `due`, tells so.
                 // SAFETY: a select takes its nodes out before it returns (`engine`).
-                clock.is_due() || unsafe { clock.enlist(node) } <= clock::now()
+                unsafe { clock.enlist(node) };
+                false
             }
             Flavor::Never => false,
         }

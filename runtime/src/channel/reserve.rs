@@ -14,8 +14,9 @@
 //!
 //! In the last two cases a receiver is owed a message that is yet to be made. It waits in `expecting`, which
 //! only redeemed promises serve. As nobody is tied to anybody in particular, a reservation needs no
-//! address, and one that is given up (because evaluating the message panicked) is simply taken back; the
-//! receiver it leaves behind looks again.
+//! address; messages are taken in the order in which they were sent, by whoever takes one next, and a
+//! message that is owed no longer takes up room. A reservation that is given up (because evaluating the
+//! message panicked) is simply taken back; the receiver it leaves behind looks again.
 
 use crate::channel::core::Chan;
 use crate::channel::state::{DONE, LOOK_AGAIN, Locked, is_peer};
@@ -97,7 +98,11 @@ impl<T> Chan<T> {
             return Begun::Lost;
         }
         if state.is_available() {
+            // From now on its place is free.
             state.owed += 1;
+            let woken = state.settle();
+            drop(state);
+            woken.wake_all(DONE);
         } else if state.closed {
             return Begun::Won(Prize::Closed);
         } else {
@@ -145,21 +150,21 @@ impl<T> Chan<T> {
         if state.closed {
             return Err(message);
         }
-        if let Some(receiver) = state.expecting.pop() {
+        let receiver = state.expecting.pop();
+        if let Some(receiver) = &receiver {
+            let message = state.in_turn(message);
             state.owed -= 1;
-            drop(state);
             // SAFETY: who expects a message has room for it there.
             unsafe { receiver.node().slot.cast::<T>().write(message) };
-            receiver.wake(DONE);
         } else {
             state.ring.push(message);
-            let mut woken = state.settle();
-            if state.message_watched && state.is_available() {
-                woken.append(state.message_watchers());
-            }
-            drop(state);
-            woken.wake_all(DONE);
         }
+        let woken = state.settle();
+        drop(state);
+        if let Some(receiver) = receiver {
+            receiver.wake(DONE);
+        }
+        woken.wake_all(DONE);
         Ok(())
     }
 
@@ -169,12 +174,6 @@ impl<T> Chan<T> {
         let mut state = self.state.lock();
         if let Some(message) = state.ring.pop() {
             state.owed -= 1;
-            let mut woken = state.settle();
-            if state.room_watched && state.has_room() {
-                woken.append(state.room_watchers());
-            }
-            drop(state);
-            woken.wake_all(DONE);
             return Some(message);
         }
         if state.owed > state.promised {

@@ -48,7 +48,21 @@ impl<T> State<T> {
 
     #[inline(always)]
     pub(super) fn has_room(&self) -> bool {
-        self.ring.len() + (self.promised as usize) < self.capacity
+        // With a capacity, what is owed is in the ring; but for what was owed to a select whose operation was
+        // forgotten, when the messages have been discarded.
+        let taken = self.ring.len().saturating_sub(self.owed as usize);
+        self.capacity != 0 && taken + (self.promised as usize) < self.capacity
+    }
+
+    /// A message that is handed over directly takes its turn behind those in the ring, which are all owed:
+    /// returns the one whose turn it is. A select that has won gets a later one.
+    #[inline(always)]
+    pub(super) fn in_turn(&mut self, message: T) -> T {
+        if self.owed == 0 {
+            return message;
+        }
+        self.ring.push(message);
+        self.ring.pop().expect("just pushed")
     }
 
     /// Could a select with this token send?
@@ -114,7 +128,8 @@ impl<T> State<T> {
         }
     }
 
-    /// After a reservation was redeemed or given up: brings together what can be (invariants 1 and 2).
+    /// After a reservation was made, redeemed or given up: brings together what can be (invariants 1 and 2),
+    /// and collects those who watch for what is there then.
     pub(super) fn settle(&mut self) -> Batch {
         let mut woken = Batch::new();
         loop {
@@ -134,18 +149,23 @@ impl<T> State<T> {
                 }
                 woken.push(receiver);
             } else {
-                return woken;
+                break;
             }
         }
+        if self.message_watched && self.is_available() {
+            woken.append(self.message_watchers());
+        }
+        if self.room_watched && self.has_room() {
+            woken.append(self.room_watchers());
+        }
+        woken
     }
 }
 
 /// Takes everybody out who only watches.
 fn watchers(list: &mut WaitList) -> Batch {
     let mut batch = Batch::new();
-    while let Some(watcher) = list.pop_where(|node| node.tag == WATCHES) {
-        batch.push(watcher);
-    }
+    list.pop_each(&mut batch, |node| node.tag == WATCHES);
     batch
 }
 

@@ -389,3 +389,80 @@ impl Dependents {
 
 /// Room for this many dependents is kept when there are none.
 const SMALL: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn canceled() -> Reason {
+        Reason {
+            error: ContextError::Canceled,
+            cause: None,
+        }
+    }
+
+    fn dependents(node: &Node) -> usize {
+        node.state.lock().dependents.used
+    }
+
+    /// Go's `XTestCancelRemoves`.
+    #[test]
+    fn a_node_that_ends_is_gone_from_its_parent() {
+        let root = Node::new(None, None);
+        let cancelled = Node::new(Some(&root), None);
+        let dropped = Node::new(Some(&root), None);
+        let timed = Node::new(Some(&root), None);
+        timed.arm(Instant::now() + HOUR, None, Location::caller());
+        assert_eq!(dependents(&root), 3);
+        cancelled.cancel(canceled());
+        assert_eq!(dependents(&root), 2);
+        drop(dropped);
+        assert_eq!(dependents(&root), 1);
+        let call = root.add_call((Box::new(|| ()), Location::caller()));
+        let Ok(place) = call else {
+            panic!("it is live")
+        };
+        assert_eq!(dependents(&root), 2);
+        assert!(root.remove_call(place));
+        timed.cancel(canceled());
+        assert!(timed.state.lock().timer.is_none());
+        assert_eq!(dependents(&root), 0);
+        assert_eq!(Arc::strong_count(&root), 3, "ours, and two children's");
+        drop((cancelled, timed));
+        assert_eq!((Arc::strong_count(&root), Arc::weak_count(&root)), (1, 0));
+    }
+
+    #[test]
+    fn a_chain_is_kept_by_its_end_alone() {
+        let root = Node::new(None, None);
+        let middle = Node::new(Some(&root), None);
+        let leaf = Node::new(Some(&middle), None);
+        drop(middle);
+        assert_eq!(dependents(&root), 1);
+        root.cancel(canceled());
+        assert_eq!(leaf.error(), Some(ContextError::Canceled));
+        drop(leaf);
+        assert_eq!(Arc::strong_count(&root), 1);
+    }
+
+    #[test]
+    fn places_are_used_again_and_room_is_given_back() {
+        let mut all = Dependents::default();
+        let entry = || Entry::Child(Weak::new());
+        let places: Vec<usize> = (0..100).map(|_| all.add(entry())).collect();
+        for &place in places.iter().step_by(2) {
+            drop(all.remove(place));
+        }
+        for _ in 0..50 {
+            assert!(all.add(entry()) < 100);
+        }
+        assert_eq!(all.entries.len(), 100);
+        for place in 0..100 {
+            drop(all.remove(place));
+        }
+        assert_eq!((all.used, all.entries.capacity()), (0, 0));
+        assert_eq!(all.add(entry()), 0);
+    }
+}

@@ -5,14 +5,13 @@
 //! mostly used for, too, and this is ants' model: workers are started as tasks come, up to a capacity;
 //! idle ones are reused, the most recently idle first, and end after a while.
 //!
-//! [`core`] is the pool without its workers' code; here are the handles, the workers, and what they do
-//! about panics.
-//!
-//! Who keeps whom alive: handles own [`Owner`], whose drop releases the pool; workers own [`Workers`]; its
-//! timer owns the core alone. So forgotten pools end with their last handle, running tasks run on.
-//!
 //! Left out of ants: preallocation (nothing is allocated per worker), pools of one function, and pools of
 //! pools (against contention for a lock that is held for a few instructions here).
+//!
+//! For readers of the code: `core` is the pool without its workers' code; here are the handles, the workers,
+//! and what they do about panics. Who keeps whom alive: handles own an `Owner`, whose drop releases the pool;
+//! workers own what is theirs, `Workers`; its timer owns the core alone. So a forgotten pool ends with its last
+//! handle, and running tasks run on.
 
 mod core;
 

@@ -11,8 +11,10 @@
 //!
 //! signal-hook can't take its handler away again: it would go on swallowing a signal that nobody wants. So its
 //! action is kept here once it has been set, and put in and out by ourselves. If somebody else has set
-//! another action meanwhile it is left alone. It also says `SA_ONSTACK`, which signal-hook does not: a
-//! handler on a goroutine's stack might not fit what is left of it.
+//! another action meanwhile it is left alone. (Who registers with signal-hook for the same signal, and after
+//! us, shares its handler with us, and loses it with us. That can't be told from outside.) It also says
+//! `SA_ONSTACK`, which signal-hook does not: a handler on a goroutine's stack might not fit what is left of
+//! it.
 //!
 //! That a subscriber's channel has no receiver any more is noticed when it is looked at: when a signal
 //! comes, before anything else is done with it; and when somebody subscribes or unsubscribes. So a signal
@@ -28,6 +30,7 @@ use crate::sync::mutex::Mutex;
 use crate::task::report::{Outside, SIGNALS};
 use signal_hook::iterator::{Handle, Signals};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::mem;
 use std::thread;
@@ -124,35 +127,37 @@ impl Table {
     }
 
     fn actions(&mut self, signal: Signal) -> io::Result<&mut Actions> {
-        if !self.actions.contains_key(&signal) {
-            let actions = Actions {
+        Ok(match self.actions.entry(signal) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(Actions {
                 now: Now::Original,
                 original: Action::current(signal.0)?,
                 hook: None,
-            };
-            self.actions.insert(signal, actions);
-        }
-        Ok(self.actions.get_mut(&signal).expect("it was put there"))
+            }),
+        })
     }
 
+    /// Has signal-hook's handler called.
     fn hook(&mut self, signal: Signal) -> io::Result<()> {
-        if self.actions(signal)?.now == Now::Hooked {
-            return Ok(());
-        }
-        if self.actions(signal)?.hook.is_none() {
-            self.thread()?.add_signal(signal.0)?;
-            let hook = Action::current(signal.0)?.on_alternate_stack();
-            self.actions(signal)?.hook = Some(hook);
-        } else if self.actions(signal)?.now == Now::Original {
-            self.actions(signal)?.original = Action::current(signal.0)?;
-        }
         let actions = self.actions(signal)?;
-        // From now on it must be put back, come what may.
+        let hook = match actions.hook {
+            _ if actions.now == Now::Hooked => return Ok(()),
+            Some(hook) => {
+                if actions.now == Now::Original {
+                    actions.original = Action::current(signal.0)?;
+                }
+                hook
+            }
+            None => {
+                self.thread()?.add_signal(signal.0)?;
+                Action::current(signal.0)?.on_alternate_stack()
+            }
+        };
+        hook.set(signal.0)?;
+        let actions = self.actions(signal)?;
+        actions.hook = Some(hook);
         actions.now = Now::Hooked;
-        match &actions.hook {
-            Some(hook) => hook.set(signal.0),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Takes unwanted subscriptions out and puts the actions of unwanted signals back.

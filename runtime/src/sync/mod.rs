@@ -63,3 +63,6 @@ pub use rwlock::{
 };
 pub use semaphore::{AcquireError, AcquireTimeoutError, Semaphore, TryAcquireError};
 pub use semaphore_permit::{OwnedSemaphorePermit, SemaphorePermit};
+
+// Go's users look for it here; it is built on goroutines, which are built on this.
+pub use crate::group::wait_group::WaitGroup;

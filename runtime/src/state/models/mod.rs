@@ -24,6 +24,7 @@ mod join;
 mod poll;
 mod pstatus;
 mod wait;
+mod wait_group;
 
 use crate::prim::mutant::{self, Mutant};
 use loom::cell::UnsafeCell;
