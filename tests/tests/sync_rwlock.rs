@@ -302,7 +302,7 @@ fn one_that_always_comes_too_late_is_handed_it() {
         is_not_starved(write, || drop(LOCK.upgradable_read()));
         is_not_starved(read, || drop(LOCK.write()));
         is_not_starved(read, || {
-            RwLockUpgradableReadGuard::upgrade(LOCK.upgradable_read());
+            drop(RwLockUpgradableReadGuard::upgrade(LOCK.upgradable_read()));
         });
     };
     corio::spawn(greedy).join().unwrap();
