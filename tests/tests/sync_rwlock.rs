@@ -302,7 +302,7 @@ fn one_that_always_comes_too_late_is_handed_it() {
         is_not_starved(write, || drop(LOCK.upgradable_read()));
         is_not_starved(read, || drop(LOCK.write()));
         is_not_starved(read, || {
-            RwLockUpgradableReadGuard::upgrade(LOCK.upgradable_read());
+            drop(RwLockUpgradableReadGuard::upgrade(LOCK.upgradable_read()));
         });
     };
     corio::spawn(greedy).join().unwrap();
@@ -329,6 +329,35 @@ fn try_reads_and_writes() {
     assert!(lock.try_write().is_none());
     drop(read);
     assert!(!lock.is_locked());
+}
+
+/// An upgradable reader that waits for another one keeps no readers out.
+#[test]
+fn a_second_upgradable_reader_stops_no_readers() {
+    let _dog = watchdog();
+    let lock = Arc::new(RwLock::new(0));
+    let first = lock.upgradable_read();
+    let theirs = Arc::clone(&lock);
+    let second = corio::spawn(move || *theirs.upgradable_read());
+    wait_for_queue(&*lock, 1);
+    let theirs = Arc::clone(&lock);
+    let goroutine = corio::spawn(move || *theirs.read());
+    let theirs = Arc::clone(&lock);
+    let thread = thread::spawn(move || *theirs.try_read_for(Duration::MAX).unwrap());
+    assert_eq!(goroutine.join().unwrap() + thread.join().unwrap(), 0);
+    // Not even those that came while a writer waited that gave up.
+    let theirs = Arc::clone(&lock);
+    let writer = corio::spawn(move || theirs.try_write_for(SHORT).is_none());
+    let readers = [(); 5].map(|()| {
+        let theirs = Arc::clone(&lock);
+        corio::spawn(move || *theirs.read())
+    });
+    assert!(writer.join().unwrap());
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), 0);
+    }
+    drop(first);
+    assert_eq!(second.join().unwrap(), 0);
 }
 
 /// A waiting writer keeps new readers out; those of the recursive kind come in while others are.
