@@ -154,6 +154,26 @@ fn a_message_given_up_while_another_is_expected_is_received() {
     }
 }
 
+/// What is forgotten stays reserved, but harms nobody else.
+#[test]
+fn a_forgotten_message_goes_with_the_receivers() {
+    let _dog = watchdog_for(LONG);
+    for side in SIDES {
+        side.run(|| {
+            let (s, r) = channel::bounded(1);
+            s.send(1).unwrap();
+            std::mem::forget(select(|select| select.recv(&r)));
+            assert_eq!(r.len(), 0);
+            drop(r);
+            assert!(!s.is_full());
+            assert!(s.is_empty());
+            assert_eq!(s.send(2).unwrap_err().into_inner(), 2);
+            let operation = select(|select| select.send(&s));
+            assert!(operation.send(&s, 3).is_err());
+        });
+    }
+}
+
 #[test]
 fn select_types_may_cross_an_unwinding() {
     fn check<T: UnwindSafe>() {}

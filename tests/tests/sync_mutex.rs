@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use sync_support::on_both;
+use sync_support::{is_not_starved, on_both};
 
 const SHORT: Duration = Duration::from_millis(5);
 
@@ -99,6 +99,20 @@ fn a_spinning_locker_starves_nobody() {
     modest.join().unwrap();
     stop.store(true, Ordering::Relaxed);
     greedy.join().unwrap();
+}
+
+/// As above, but one that waits would lose for ever if it weren't for the rule.
+#[test]
+fn one_that_always_comes_too_late_is_handed_it() {
+    let _dog = watchdog();
+    static MUTEX: Mutex<()> = Mutex::new(());
+    let hold = |inside: fn()| {
+        let _held = MUTEX.lock();
+        inside();
+    };
+    let greedy = move || is_not_starved(hold, || drop(MUTEX.lock()));
+    corio::spawn(greedy).join().unwrap();
+    greedy();
 }
 
 #[test]

@@ -21,6 +21,10 @@
 //! anew. Two selects that face each other can't claim each other: whoever comes second holds the
 //! channel's lock, has claimed itself, and finds the other's node claimed or open, never in between.
 //!
+//! With two channels both may go away empty-handed, each having found the other gone, and start anew; that takes
+//! both to be between the same two instructions at the same time, and the next round is another matter of
+//! chance.
+//!
 //! Exactly one operation is won because a wait is ended once (`state::wait`) and the first pass has none.
 //!
 //! Channels that deliver at a certain time (`timed`) have nobody to wake their waiters. They say when they
@@ -29,7 +33,7 @@
 //! Nodes for up to [`INLINE`] operations lie on the stack.
 
 use crate::channel::reserve::{Begun, Prize, Wait};
-use crate::channel::state::{CLOSED, DONE, WAITS, WATCHES};
+use crate::channel::state::{CLOSED, DONE, PROMISED, WAITS, WATCHES};
 use crate::park::{WaitReason, WaitToken, begin, checkpoint, park};
 use crate::prim::clock::{self, NEVER};
 use crate::sched::current;
@@ -49,6 +53,8 @@ pub(super) trait Operation {
     fn delist(&self, node: &Node);
     /// Gives back what was won.
     fn cancel(&self, prize: Prize);
+    /// Waits until the promised message has been made; `false`: it won't be.
+    fn await_promise(&self) -> bool;
     /// When it can be performed without anybody's doing.
     fn due(&self) -> u64;
     /// Could it be performed now?
@@ -113,20 +119,31 @@ pub(super) fn select<'a>(
             Begun::Won(prize) => Some(prize),
             _ => None,
         });
-        if won.is_some() {
-            if deadline != NOW {
-                checkpoint();
+        let won = match won {
+            Some(won) => {
+                if deadline != NOW {
+                    checkpoint();
+                }
+                won
             }
-            return won;
-        }
-        // SAFETY: the wait is over when `second_pass` returns.
-        let token = unsafe { begin() };
-        match with_nodes(arms.len(), |nodes| {
-            second_pass(arms, nodes, token, deadline)
-        }) {
-            Second::Won(won) => return Some(won),
-            Second::LookAgain => {}
-            Second::GaveUp => return None,
+            None => {
+                // SAFETY: the wait is over when `second_pass` returns.
+                let token = unsafe { begin() };
+                match with_nodes(arms.len(), |nodes| {
+                    second_pass(arms, nodes, token, deadline)
+                }) {
+                    Second::Won(won) => won,
+                    Second::LookAgain => continue,
+                    Second::GaveUp => return None,
+                }
+            }
+        };
+        match won {
+            (arm, Prize::Promised) if arm.operation.await_promise() => {
+                return Some((arm, Prize::Reserved));
+            }
+            (_, Prize::Promised) => {}
+            won => return Some(won),
         }
     }
 }
@@ -166,6 +183,7 @@ fn second_pass<'a>(
         }
         match node.outcome() {
             DONE => end = Second::Won((*arm, Prize::Reserved)),
+            PROMISED => end = Second::Won((*arm, Prize::Promised)),
             CLOSED => end = Second::Won((*arm, Prize::Closed)),
             _ => {}
         }

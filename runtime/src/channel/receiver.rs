@@ -13,7 +13,7 @@ use crate::prim::clock::NEVER;
 use crate::sync::waitq::Node;
 use crate::timer;
 use std::fmt;
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,10 +84,15 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         match &self.flavor {
-            Flavor::Channel(channel) => channel.try_recv().map_err(|error| match error {
-                NotReceived::Empty => TryRecvError::Empty,
-                NotReceived::Closed => TryRecvError::Disconnected,
-            }),
+            Flavor::Channel(channel) => {
+                let mut message = MaybeUninit::uninit();
+                match channel.try_recv(&mut message) {
+                    // SAFETY: after `Ok` it is there.
+                    Ok(()) => Ok(unsafe { message.assume_init() }),
+                    Err(NotReceived::Empty) => Err(TryRecvError::Empty),
+                    Err(NotReceived::Closed) => Err(TryRecvError::Disconnected),
+                }
+            }
             Flavor::Clock(clock) => clock.try_take().map(message).ok_or(TryRecvError::Empty),
             Flavor::Never => Err(TryRecvError::Empty),
         }
@@ -113,7 +118,14 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn recv(&self) -> Result<T, RecvError> {
         match &self.flavor {
-            Flavor::Channel(channel) => channel.recv(None).map_err(|_| RecvError),
+            Flavor::Channel(channel) => {
+                let mut message = MaybeUninit::uninit();
+                match channel.recv(&mut message, None) {
+                    // SAFETY: after `Ok` it is there.
+                    Ok(()) => Ok(unsafe { message.assume_init() }),
+                    Err(_) => Err(RecvError),
+                }
+            }
             _ => self.recv_until(None).map_err(|_| RecvError),
         }
     }
@@ -146,10 +158,15 @@ impl<T> Receiver<T> {
 
     fn recv_until(&self, deadline: Option<u64>) -> Result<T, RecvTimeoutError> {
         match &self.flavor {
-            Flavor::Channel(channel) => channel.recv(deadline).map_err(|error| match error {
-                NotReceived::Empty => RecvTimeoutError::Timeout,
-                NotReceived::Closed => RecvTimeoutError::Disconnected,
-            }),
+            Flavor::Channel(channel) => {
+                let mut message = MaybeUninit::uninit();
+                match channel.recv(&mut message, deadline) {
+                    // SAFETY: after `Ok` it is there.
+                    Ok(()) => Ok(unsafe { message.assume_init() }),
+                    Err(NotReceived::Empty) => Err(RecvTimeoutError::Timeout),
+                    Err(NotReceived::Closed) => Err(RecvTimeoutError::Disconnected),
+                }
+            }
             Flavor::Clock(clock) => clock
                 .recv(deadline)
                 .map(message)
@@ -243,11 +260,7 @@ impl<T> Receiver<T> {
     pub(super) fn finish(&self, prize: Prize) -> Result<T, RecvError> {
         match (prize, &self.flavor) {
             (Prize::Instant(instant), _) => Ok(message(instant)),
-            (Prize::Reserved, Flavor::Channel(channel)) => match channel.finish_recv() {
-                Some(message) => Ok(message),
-                // The select on the other side panicked while it made its message.
-                None => self.recv(),
-            },
+            (Prize::Reserved, Flavor::Channel(channel)) => Ok(channel.finish_recv()),
             _ => Err(RecvError),
         }
     }
@@ -308,6 +321,13 @@ impl<T> Operation for Receiver<T> {
     fn cancel(&self, prize: Prize) {
         if let (Prize::Reserved, Flavor::Channel(channel)) = (prize, &self.flavor) {
             channel.cancel_recv();
+        }
+    }
+
+    fn await_promise(&self) -> bool {
+        match &self.flavor {
+            Flavor::Channel(channel) => channel.await_promise(),
+            _ => unreachable!("a clock promises nothing"),
         }
     }
 

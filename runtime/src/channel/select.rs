@@ -336,10 +336,6 @@ impl SelectedOperation<'_> {
     /// # Panics
     ///
     /// If the select was not given this very receiver for this operation.
-    ///
-    /// # Blocking
-    ///
-    /// Blocks in one case: with capacity 0, if the sender is a select too, until it has made its message.
     pub fn recv<T>(self, r: &Receiver<T>) -> Result<T, RecvError> {
         assert!(
             self.arm.handle() == ptr::from_ref(r).cast(),

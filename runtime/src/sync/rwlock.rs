@@ -14,8 +14,8 @@ use super::raw::rwlock::RawRwLock;
 /// # Fairness
 ///
 /// Among those who wait it goes as with [`Mutex`](super::Mutex): an open lock is for whoever comes first, and
-/// who has tried for 1 ms is handed it. While readers are in, no others get in if somebody waits. So neither
-/// readers nor writers starve.
+/// who has tried for 1 ms is handed it. While readers are in, no others get in if a writer waits. So neither
+/// readers nor writers starve. (`try_read` gives up if anybody waits, also a second upgradable reader.)
 ///
 /// And so a caller that reads already and reads again may wait for a writer that waits for it: use
 /// [`RecursiveRwLock`] for that. As in parking_lot 0.13 it is a type of its own, instead of a method

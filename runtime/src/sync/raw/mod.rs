@@ -31,7 +31,7 @@ pub(crate) mod mutex;
 pub(crate) mod rwlock;
 mod rwlock_traits;
 
-use crate::park::{WaitReason, begin, park};
+use crate::park::{WaitReason, begin, has_slot, park, take_slot};
 use crate::prim::atomic::AtomicU32;
 use crate::prim::clock::NEVER;
 use crate::prim::spin::{SpinGuard, SpinLock};
@@ -109,6 +109,10 @@ impl<W> Core<W> {
 
     /// Locks the queue.
     pub(crate) fn waiters(&self) -> Waiters<'_, W> {
+        if !has_slot() {
+            // Not under the lock, should the caller wait.
+            take_slot();
+        }
         Waiters {
             core: self,
             _locked: self.lock.lock(),

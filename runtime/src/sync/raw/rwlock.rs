@@ -16,9 +16,9 @@
 //!
 //! As with the mutex (`raw`), an open lock is for whoever comes, and the first in the queue is woken to
 //! compete for it, for [`PATIENCE`] at most; if that is a reader, all readers in the queue are. Besides,
-//! while readers are in, others don't get in if anybody waits; or a writer might wait for ever for a
-//! moment without readers. (With `RECURSIVE` they do, since one of those who are in may be the caller;
-//! then writers can starve.)
+//! while readers are in, others don't get in if a writer waits; or that might wait for ever for a moment
+//! without readers. (`PARKED` doesn't tell who waits, so they have to look at the queue to find out.)
+//! With `RECURSIVE` they do, since one of those who are in may be the caller; then writers can starve.
 //!
 //! Letting waiting readers in at once whenever a writer leaves, as Go does, was tried: it leaves the lock in
 //! the hands of many who don't run yet, and everybody else queues up behind them. With 64 goroutines on two
@@ -32,13 +32,13 @@
 //! gives up. Whoever queues has, in one operation under the queue's lock, seen that it can't get in and set
 //! `PARKED`; whoever leaves later sees that. It is left to those who compete while `WOKEN` is set: whoever
 //! takes that away has got the lock, or has seen in the same operation that others have it, so that
-//! somebody is still to leave.
+//! somebody is still to leave; and it settles, since it may have kept readers out while readers were in.
 
 use super::{COMPETE, Core, End, HANDED, PATIENCE, Spin, Wait, Waiters};
 use crate::park::WaitReason;
 use crate::prim::atomic::{AtomicU32, Ordering};
 use crate::prim::clock::{self, NEVER};
-use crate::sync::waitq::{Batch, NOT_POPPED, Node};
+use crate::sync::waitq::{Batch, NOT_POPPED, Node, WaitList};
 use std::fmt;
 
 const WRITER: u32 = 1;
@@ -54,6 +54,8 @@ const READERS: u32 = !(READER - 1);
 const HELD: u32 = READERS | UPGRADABLE | WRITER;
 /// Somebody waits, or is on its way.
 const WAITING: u32 = UPGRADING | PARKED | WOKEN | STARVING;
+/// What also those mind who were first in the queue: they needn't wait for those behind them.
+const FIRST: u32 = UPGRADING | STARVING;
 /// More readers than this aren't let in. The counter can hold twice as many, since the check and the
 /// change are not always one operation.
 const MAX_READERS: u32 = READERS / 2;
@@ -124,13 +126,14 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
         self.core.word.load(Ordering::Relaxed) & PARKED != 0
     }
 
-    /// Does a lock with this `word` let somebody in? Who was `woken` was first in the queue, and need not mind
-    /// those behind it.
+    /// Does a lock with this `word` let somebody in who, while others are in, `minds` those of the bits in
+    /// [`WAITING`]?
     #[inline]
-    fn admits(want: Want, word: u32, woken: bool) -> bool {
-        let shut = match (woken, word & HELD) {
-            (false, 1..) => WAITING,
-            _ => UPGRADING | STARVING,
+    fn admits(want: Want, word: u32, minds: u32) -> bool {
+        let shut = if word & HELD == 0 {
+            minds & FIRST
+        } else {
+            minds
         };
         match want {
             Want::Read => {
@@ -146,7 +149,7 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
     /// Gets in if nobody is in the way.
     #[inline]
     pub(super) fn try_enter(&self, want: Want) -> bool {
-        self.take(want, false, 0, 0)
+        self.take(want, WAITING, 0, None)
     }
 
     /// Gets in, at once if nobody is there.
@@ -157,7 +160,7 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
             _ => self.core.word.load(Ordering::Relaxed),
         };
         // Acquire: partner of the Releases in `leave` and `change`.
-        if !Self::admits(want, word, false)
+        if !Self::admits(want, word, WAITING)
             || word >= MAX_READERS
             || self
                 .core
@@ -182,7 +185,11 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
         // When it first queued; 0: it has not.
         let mut since = 0;
         loop {
-            if self.take(want, woken, 0, 0) {
+            let (mut minds, mine) = if woken { (FIRST, WOKEN) } else { (WAITING, 0) };
+            if self.take(want, minds, mine, None) {
+                if woken && self.is_waited_for() {
+                    self.settle(self.core.waiters(), 0);
+                }
                 return true;
             }
             if spin.again() {
@@ -194,7 +201,10 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
             }
             let expired = deadline <= now;
             let waiters = self.core.waiters();
-            let leave = if woken { WOKEN } else { 0 };
+            // Readers need not wait for an upgradable reader that waits for another one.
+            if want == Want::Read && !woken && !waits(&waiters, Want::Write) {
+                minds &= !PARKED;
+            }
             let queue = if expired {
                 0
             } else if want == Want::Upgrade {
@@ -204,15 +214,12 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
             } else {
                 PARKED
             };
-            if self.take(want, woken, leave, queue) {
-                return true;
-            }
-            if expired {
-                // Others may have been left to it.
+            let entered = self.take(want, minds, mine, Some(queue));
+            if entered || expired {
                 if woken {
                     self.settle(waiters, 0);
                 }
-                return false;
+                return entered;
             }
             let end = if woken || want == Want::Upgrade {
                 End::Front
@@ -240,22 +247,24 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
         }
     }
 
-    /// Gets in if nobody is in the way; then takes `WOKEN` away if that is the caller's. Else, in one
-    /// operation with seeing that, takes the bits `leave` away and sets `queue`.
+    /// Gets in if nobody is in the way whom it `minds`, and takes the bits `mine` away. Else, if it is to
+    /// `queue`, takes them away too and sets those bits, in one operation with seeing that.
     #[inline]
-    fn take(&self, want: Want, woken: bool, leave: u32, queue: u32) -> bool {
+    fn take(&self, want: Want, minds: u32, mine: u32, queue: Option<u32>) -> bool {
         let word = &self.core.word;
         let mut seen = word.load(Ordering::Relaxed);
         loop {
-            let admitted = Self::admits(want, seen, woken);
-            let next = if admitted {
-                assert!(
-                    want != Want::Read || seen < MAX_READERS,
-                    "too many readers of an RwLock"
-                );
-                seen.wrapping_add(want.bits()) & if woken { !WOKEN } else { !0 }
-            } else {
-                seen & !leave | queue
+            let admitted = Self::admits(want, seen, minds);
+            let next = match queue {
+                _ if admitted => {
+                    assert!(
+                        want != Want::Read || seen < MAX_READERS,
+                        "too many readers of an RwLock"
+                    );
+                    seen.wrapping_add(want.bits()) & !mine
+                }
+                Some(queue) => seen & !mine | queue,
+                None => seen,
             };
             if next == seen {
                 return false;
@@ -386,7 +395,15 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
                 match waiters.first().map(|first| first.tag) {
                     None => break,
                     Some(tag) if tag == Want::Read as usize => Want::Read,
-                    Some(tag) if tag == Want::Upgradable as usize => Want::Upgradable,
+                    Some(tag) if tag == Want::Upgradable as usize => {
+                        // Behind one that waits for another one, readers may go on.
+                        let free = seen & UPGRADABLE == 0;
+                        if free || waits(&waiters, Want::Write) || !waits(&waiters, Want::Read) {
+                            Want::Upgradable
+                        } else {
+                            Want::Read
+                        }
+                    }
                     Some(_) => Want::Write,
                 }
             };
@@ -446,6 +463,11 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
         admitted.wake_all(HANDED);
         competing.wake_all(COMPETE);
     }
+}
+
+/// Is somebody in the queue who wants this?
+fn waits(waiters: &WaitList, want: Want) -> bool {
+    waiters.any(|node| node.tag == want as usize)
 }
 
 impl<const RECURSIVE: bool> fmt::Debug for RawRwLock<RECURSIVE> {
