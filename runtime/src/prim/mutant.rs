@@ -18,6 +18,7 @@ use loom::sync::atomic::{self, Ordering};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::panic::Location;
+use std::sync::OnceLock;
 
 /// What is different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(crate) enum Mutant {
     StickyBits(Width, u64),
     /// This ordering is relaxed.
     Relaxed(Use),
+    /// Who claims its own wait believes to have got it, and leaves it open to others.
+    NoOwnClaim,
 }
 
 /// A width of words.
@@ -77,6 +80,11 @@ pub(crate) fn set(mutant: Mutant) {
 /// Is the fence at `site` there?
 pub(crate) fn has_fence(site: Site) -> bool {
     MUTANT.get() != Mutant::NoFence(site)
+}
+
+/// Does a claim of one's own wait do nothing? Asked by the models' `sched`.
+pub(crate) fn claims_nothing_for_itself() -> bool {
+    MUTANT.get() == Mutant::NoOwnClaim
 }
 
 /// The orderings above relaxed that the calling thread's models have used.
@@ -264,3 +272,67 @@ macro_rules! word {
 word!(AtomicU32, u32, Width::U32);
 word!(AtomicU64, u64, Width::U64);
 word!(AtomicUsize, usize, Width::Usize);
+
+thread_local! {
+    /// What the running execution has made, as it began, for its flags.
+    static FLAGS: RefCell<Vec<AtomicU32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many flags a model may have.
+const MOST_FLAGS: usize = 8;
+
+/// Called as an execution begins, before it starts threads.
+pub(crate) fn begin() {
+    FLAGS.with_borrow_mut(|flags| {
+        flags.clear();
+        flags.resize_with(MOST_FLAGS, || AtomicU32::new(0));
+    });
+}
+
+/// A flag, as one of the words above. Unlike those it can be made in a `const fn`: which word it is, is
+/// decided when it is used first; and all have been there from the beginning, because to loom a word that
+/// one thread makes is not there for others before they have synchronised.
+#[derive(Debug)]
+pub(crate) struct AtomicBool(OnceLock<AtomicU32>);
+
+impl AtomicBool {
+    pub(crate) const fn new(value: bool) -> Self {
+        assert!(!value, "models have no flags that begin set");
+        AtomicBool(OnceLock::new())
+    }
+
+    fn word(&self) -> &AtomicU32 {
+        let take = || FLAGS.with_borrow_mut(Vec::pop);
+        self.0
+            .get_or_init(|| take().expect("the model has too many flags"))
+    }
+
+    #[track_caller]
+    pub(crate) fn load(&self, order: Ordering) -> bool {
+        self.word().load(order) != 0
+    }
+
+    #[track_caller]
+    pub(crate) fn store(&self, value: bool, order: Ordering) {
+        self.word().store(value.into(), order);
+    }
+
+    #[track_caller]
+    pub(crate) fn swap(&self, value: bool, order: Ordering) -> bool {
+        self.word().swap(value.into(), order) != 0
+    }
+
+    #[track_caller]
+    pub(crate) fn compare_exchange_weak(
+        &self,
+        current: bool,
+        new: bool,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<bool, bool> {
+        self.word()
+            .compare_exchange(current.into(), new.into(), success, failure)
+            .map(|found| found != 0)
+            .map_err(|found| found != 0)
+    }
+}

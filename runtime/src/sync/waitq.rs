@@ -32,7 +32,7 @@
 //! a `const fn new`.
 
 use crate::park::{WaitToken, Waiter, prepare};
-use std::cell::Cell;
+use crate::prim::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 

@@ -1,0 +1,4 @@
+//! The part of `sync` that models run, as it is.
+
+#[path = "../sync/waitq.rs"]
+pub(crate) mod waitq;
