@@ -164,4 +164,3 @@ impl<T> Owned<T> {
         self.0.with(|value| with(unsafe { &*value }))
     }
 }
-

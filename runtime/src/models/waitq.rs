@@ -118,7 +118,11 @@ const TWO_WAKERS: Model = Model {
         assert_eq!(served, 1);
         let found = wakers.into_iter().map(|waker| waker.join().unwrap());
         let found: Vec<_> = found.collect();
-        saw(if found[0] { "by the first" } else { "by the second" });
+        saw(if found[0] {
+            "by the first"
+        } else {
+            "by the second"
+        });
         assert_ne!(found[0], found[1]);
         current::assert_all_quiet();
     },
@@ -172,14 +176,14 @@ fn leave(queues: [Queue; 2], nodes: [Node; 2], wakers: [JoinHandle<bool>; 2]) {
 
 const TWO_QUEUES: Model = Model {
     run: || two_queues(true),
-    preemptions: Some(2),
+    preemptions: None,
     outcomes: &["the first queue", "the second queue", "neither"],
 };
 
 /// The same, but the waiter claims its own wait.
 const GIVES_UP: Model = Model {
     run: || two_queues(false),
-    preemptions: Some(3),
+    preemptions: None,
     outcomes: &["the first queue", "the second queue", "neither", "gave up"],
 };
 
@@ -210,7 +214,7 @@ const BATCH: Model = Model {
         saw(["woke one", "woke both"][timed.join().unwrap() as usize]);
         current::assert_all_quiet();
     },
-    preemptions: Some(2),
+    preemptions: None,
     outcomes: &["woke one", "woke both"],
 };
 
@@ -243,7 +247,7 @@ const REQUEUE: Model = Model {
         assert_eq!(served == 1, moved);
         current::assert_all_quiet();
     },
-    preemptions: Some(3),
+    preemptions: None,
     outcomes: &["timed out", "by the mover", "by the waker"],
 };
 

@@ -7,15 +7,19 @@
 
 mod plain;
 mod select;
+mod watch;
 
-use crate::channel::core::Chan;
+use crate::channel::core::{Begun, Prize, Wait};
 use crate::channel::engine::{self, Arm, Operation, Patience};
 use crate::channel::{Receiver, Sender};
 use crate::models::{Model, Owned, saw};
 use crate::park;
+use crate::prim::clock;
 use crate::sched::current;
+use crate::sync::waitq::Node;
 use loom::thread::{self, JoinHandle};
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +74,7 @@ impl Message {
 
     /// Its number. Once.
     fn take(self) -> u32 {
-        let message = std::mem::ManuallyDrop::new(self);
+        let message = ManuallyDrop::new(self);
         message.end(Fate::Taken)
     }
 }
@@ -96,11 +100,31 @@ fn settles(run: impl FnOnce() -> usize) {
     assert_eq!(count(Fate::Dropped), dropped, "messages were dropped");
 }
 
-/// Both ends, for several threads without counting: whoever drops it last drops both.
-type Both = Arc<(Sender<Message>, Receiver<Message>)>;
+/// Both ends of a channel.
+struct Ends(
+    ManuallyDrop<Sender<Message>>,
+    ManuallyDrop<Receiver<Message>>,
+);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // When a model has failed loom is no more, and nothing may be locked.
+        if !std::thread::panicking() {
+            // SAFETY: nobody uses them any more.
+            unsafe {
+                ManuallyDrop::drop(&mut self.0);
+                ManuallyDrop::drop(&mut self.1);
+            }
+        }
+    }
+}
+
+/// Both ends for several threads, without their being counted: whoever drops it last drops both.
+type Both = Arc<Ends>;
 
 fn bounded(capacity: usize) -> Both {
-    Arc::new(crate::channel::bounded(capacity))
+    let (s, r) = crate::channel::bounded(capacity);
+    Arc::new(Ends(ManuallyDrop::new(s), ManuallyDrop::new(r)))
 }
 
 fn with<T: Send + 'static>(
@@ -121,7 +145,11 @@ fn recv(r: &Receiver<Message>) -> u32 {
 
 /// Notes who of two had to wait.
 fn saw_who_parked(first: &'static str) {
-    saw(if park::has_parked() { first } else { "the other waited" });
+    saw(if park::has_parked() {
+        first
+    } else {
+        "the other waited"
+    });
 }
 
 /// An arm of a select in a model.
@@ -153,33 +181,89 @@ impl<'a> Op<'a> {
         }
     }
 
-    fn arm(&self, index: usize) -> Arm<'a> {
-        Arm {
-            operation: self.operation(),
-            index,
-        }
+    /// Gives up what was won.
+    fn cancel(&self, prize: Prize) {
+        self.operation().cancel(prize);
     }
 }
 
-/// Wins an operation and does not perform it yet.
-fn choose<'a, const N: usize>(
-    ops: &[Op<'a>; N],
-    patience: Patience,
-) -> Option<(usize, crate::channel::core::Prize)> {
-    let mut index = 0;
-    let mut arms = ops.map(|op| {
-        index += 1;
-        op.arm(index - 1)
-    });
-    let (arm, prize) = engine::select(&mut arms, patience, true)?;
-    Some((arm.index, prize))
+/// Notes what becomes of an operation.
+struct Watched<'a> {
+    operation: &'a dyn Operation,
+    /// Takes what has gone for won.
+    careless: bool,
 }
 
-fn select_for<const N: usize>(ops: [Op<'_>; N], patience: Patience) -> Did {
-    let Some((index, prize)) = choose(&ops, patience) else {
-        return TimedOut;
-    };
-    match ops[index] {
+impl Operation for Watched<'_> {
+    fn begin(&self, wait: Wait<'_>) -> Begun {
+        match self.operation.begin(wait) {
+            Begun::Gone => {
+                saw("the peer was gone");
+                if self.careless {
+                    return Begun::Won(Prize::Reserved);
+                }
+                Begun::Gone
+            }
+            Begun::Lost => {
+                saw("was chosen meanwhile");
+                Begun::Lost
+            }
+            begun => begun,
+        }
+    }
+
+    fn delist(&self, node: &Node) {
+        self.operation.delist(node);
+    }
+
+    fn cancel(&self, prize: Prize) {
+        self.operation.cancel(prize);
+    }
+
+    fn due(&self) -> u64 {
+        self.operation.due()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.operation.is_ready()
+    }
+
+    fn watch(&self, node: &Node) -> bool {
+        self.operation.watch(node)
+    }
+}
+
+/// Calls `run` with the arms of a select.
+fn with_arms<const N: usize, R>(
+    ops: &[Op<'_>; N],
+    careless: bool,
+    run: impl FnOnce(&mut [Arm<'_>]) -> R,
+) -> R {
+    let watched = ops.map(|op| Watched {
+        operation: op.operation(),
+        careless,
+    });
+    let mut index = 0;
+    let mut arms = watched.each_ref().map(|operation| {
+        index += 1;
+        Arm {
+            operation,
+            index: index - 1,
+        }
+    });
+    run(&mut arms)
+}
+
+/// Wins an operation, without performing it yet.
+fn choose<const N: usize>(ops: &[Op<'_>; N], patience: Patience) -> Option<(usize, Prize)> {
+    with_arms(ops, false, |arms| {
+        engine::select(arms, patience, true).map(|(arm, prize)| (arm.index, prize))
+    })
+}
+
+/// Performs what was won.
+fn perform(op: Op<'_>, index: usize, prize: Prize) -> Did {
+    match op {
         Op::Send(s, number) => match s.finish(prize, Message::new(number)) {
             Ok(()) => Sent(index),
             Err(back) => {
@@ -194,7 +278,36 @@ fn select_for<const N: usize>(ops: [Op<'_>; N], patience: Patience) -> Did {
     }
 }
 
+fn select_for<const N: usize>(ops: [Op<'_>; N], patience: Patience) -> Did {
+    match choose(&ops, patience) {
+        Some((index, prize)) => perform(ops[index], index, prize),
+        None => TimedOut,
+    }
+}
+
 /// Waits for one of the operations, in this order of preference, and performs it.
 fn select<const N: usize>(ops: [Op<'_>; N]) -> Did {
     select_for(ops, Patience::FOREVER)
+}
+
+/// As [`select`], but takes what has gone for won.
+fn select_carelessly<const N: usize>(ops: [Op<'_>; N]) -> Did {
+    let won = with_arms(&ops, true, |arms| {
+        engine::select(arms, Patience::FOREVER, true).map(|(arm, prize)| (arm.index, prize))
+    });
+    let (index, prize) = won.expect("for ever does not end");
+    perform(ops[index], index, prize)
+}
+
+/// Waits until one of the operations could be performed.
+fn ready<const N: usize>(ops: [Op<'_>; N]) -> usize {
+    with_arms(&ops, false, |arms| {
+        let ready = engine::ready(arms, Patience::FOREVER, true);
+        ready.expect("for ever does not end").index
+    })
+}
+
+/// Patience until a timer comes.
+fn soon() -> Patience {
+    Patience::Until(clock::after(SOON))
 }

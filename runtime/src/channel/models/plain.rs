@@ -39,7 +39,7 @@ const TIMED_RECV: Model = Model {
             0
         });
     },
-    preemptions: Some(3),
+    preemptions: None,
     outcomes: &["received", "timed out"],
 };
 
@@ -65,7 +65,7 @@ const TIMED_SEND: Model = Model {
             0
         });
     },
-    preemptions: Some(3),
+    preemptions: None,
     outcomes: &["sent", "timed out"],
 };
 
@@ -82,12 +82,16 @@ const BOTH_TIMED: Model = Model {
                 }
             });
             let received = both.1.recv_timeout(SOON).map(Message::take).is_ok();
-            assert_eq!(sender.join().unwrap(), received, "one of them believes otherwise");
+            assert_eq!(
+                sender.join().unwrap(),
+                received,
+                "one of them believes otherwise"
+            );
             saw(if received { "they met" } else { "they did not" });
             0
         });
     },
-    preemptions: Some(2),
+    preemptions: None,
     outcomes: &["they met", "they did not"],
 };
 
@@ -111,7 +115,7 @@ fn two_senders(capacity: usize) {
 
 const TWO_SENDERS: Model = Model {
     run: || two_senders(0),
-    preemptions: Some(3),
+    preemptions: None,
     outcomes: &["1, 2", "2, 1"],
 };
 
@@ -139,7 +143,7 @@ fn two_receivers(capacity: usize) {
 
 const TWO_RECEIVERS: Model = Model {
     run: || two_receivers(0),
-    preemptions: Some(3),
+    preemptions: None,
     outcomes: &["1, 2", "2, 1"],
 };
 
@@ -171,7 +175,7 @@ const ONE_PLACE: Model = Model {
             0
         });
     },
-    preemptions: Some(3),
+    preemptions: None,
     outcomes: &["it was full", "it was empty"],
 };
 
@@ -204,7 +208,7 @@ const SENDERS_GO: Model = Model {
 
 const SENDERS_GO_AFTER_A_MESSAGE: Model = Model {
     run: || senders_go(1, 1),
-    preemptions: Some(3),
+    preemptions: None,
     ..SENDERS_GO
 };
 
@@ -241,8 +245,13 @@ const RECEIVERS_GO: Model = Model {
 
 const RECEIVERS_GO_BUFFERED: Model = Model {
     run: || receivers_go(1),
-    preemptions: Some(3),
-    outcomes: &["dropped", "given back", "the sender waited", "the other waited"],
+    preemptions: None,
+    outcomes: &[
+        "dropped",
+        "given back",
+        "the sender waited",
+        "the other waited",
+    ],
 };
 
 const NEVER_CLOSED: Mutant = Mutant::StickyBits(Width::U64, 1);
