@@ -2,8 +2,8 @@
 //!
 //! `go!(handle(conn))` starts a *goroutine*: a function on a stack of its own, thousands of which share
 //! a few OS threads under a scheduler with work stealing. Everything that would block a thread (socket
-//! I/O in `corio-net`, joining, sleeping, parking) parks the goroutine instead, so a server is written
-//! as straight-line blocking code, as in Go.
+//! I/O in `corio-net`, channels, locks, joining, sleeping) parks the goroutine instead, so a server is
+//! written as straight-line blocking code, as in Go.
 //!
 //! ```
 //! use corio::go;
@@ -26,10 +26,19 @@
 //! | start a goroutine | [`go!`], [`spawn`], [`Builder`], [`scope()`], [`run`] |
 //! | wait for one, or identify it | [`JoinHandle`], [`Goroutine`], [`current`] |
 //! | wait | [`sleep()`], [`sleep_until`], [`park()`], [`park_timeout`], [`yield_now`] |
+//! | send messages, and wait for one of several things | [`channel`], [`select!`], [`select_biased!`] |
+//! | share what can change | [`sync`]: locks, a condition variable, semaphore, barrier, things done once, object pools |
+//! | wait for many, share a call, stop at the first error | [`group`] |
+//! | bound how many run | [`sync::Semaphore`], [`Group::set_limit`](group::Group::set_limit), [`pool::WorkerPool`] |
+//! | cancel, and hand deadlines and values down | [`context`] |
+//! | do something later, or regularly | [`time`], [`channel::after`], [`channel::tick`] |
+//! | have a value per goroutine | [`goroutine_local!`], [`local`] |
+//! | wait for a signal | [`signal`] |
 //! | wait for a future | [`block_on`] |
 //! | call what blocks the thread | [`blocking`] |
 //! | stay on one thread | [`lock_os_thread`] |
 //! | configure and observe | [`Config`], [`set_procs`], [`metrics()`], [`num_goroutines`] |
+//! | test that nothing is left behind | [`testing::assert_no_leaks`] |
 //! | make something else wait | [`reactor`] |
 //!
 //! All of it may be called from plain threads too; what parks a goroutine blocks a plain thread. The
@@ -42,14 +51,17 @@
 //! keep a goroutine from making a value later that is tied to its *thread*. So:
 //!
 //! * A value derived from a thread-local that is not `Send` must not be held across a switch point: a
-//!   reference out of `LocalKey::with`, a handle to thread-local state such as `rand::rng()`, a
-//!   `std::sync::MutexGuard`.
+//!   reference out of [`std::thread::LocalKey::with`], a handle to thread-local state such as
+//!   `rand::rng()`, a [`std::sync::MutexGuard`].
 //! * One function must not use a thread-local both before and after a switch point, because the
 //!   compiler may use the first thread's address again. (Put the uses into a function of their own
 //!   that is `#[inline(never)]` and does not block.)
 //!
-//! The remedies: end the borrow before the call that blocks, or hold [`lock_os_thread`] over it. This
-//! is the one hole in the crate's soundness. No runtime that moves stackful coroutines between threads
+//! The remedies: end the borrow before the call that blocks; take [`sync::Mutex`], whose guard may be held
+//! across it; keep in [`goroutine_local!`] what is the goroutine's and not the thread's; or hold
+//! [`lock_os_thread`] over the call.
+//!
+//! This is the one hole in the crate's soundness. No runtime that moves stackful coroutines between threads
 //! can close it in today's Rust; it is argued where the `unsafe impl Send` stands, in `coroutine.rs`.
 //! Run your tests with `CORIO_MIGRATE=always`, which moves every goroutine to another thread at every
 //! switch, to find violations.

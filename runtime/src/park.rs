@@ -26,6 +26,7 @@ use crate::coroutine::Suspend;
 use crate::prim::atomic::Ordering;
 use crate::sched::g::GRef;
 use crate::sched::m::M;
+use crate::sched::p::ASKED;
 use crate::sched::schedule::suspend_current;
 use crate::sched::{current, sched};
 use crate::state::gstatus::Parked;
@@ -171,6 +172,14 @@ pub fn park_timeout(timeout: Duration) {
 /// data is no hog.
 #[inline]
 pub fn checkpoint() {
+    if ASKED.load(Ordering::Relaxed) {
+        yield_if_asked();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn yield_if_asked() {
     if let Some(m) = current::try_m()
         && let Some(p) = m.p()
         && p.preempt.load(Ordering::Relaxed)

@@ -8,11 +8,15 @@
 //! Linux system.
 
 use crate::prim::clock;
+use crate::sched::g::{EntryFn, GRef};
 use crate::sched::p::P;
 use crate::sched::reactor::ReadyList;
 use crate::sched::timers::{Due, Key};
 use crate::sched::waiter::WaitToken;
-use crate::sched::{current, sched};
+use crate::sched::{SpawnRequest, current, sched};
+use std::io;
+use std::mem::MaybeUninit;
+use std::panic::Location;
 use std::time::Instant;
 
 pub use crate::sched::timers::TimerFn;
@@ -59,6 +63,72 @@ pub fn add(when: u64, func: TimerFn, arg: usize, seq: u64) -> TimerId {
     // Its owner may be in user code for long: somebody who looks at all timers must be awake.
     sched.submitted();
     id
+}
+
+/// As [`add`], for a timer's function, which passes on the list it was called with: the new timer goes
+/// into the heap that the due one came from.
+pub(crate) fn add_again(
+    when: u64,
+    func: TimerFn,
+    arg: usize,
+    seq: u64,
+    ready: &ReadyList,
+) -> TimerId {
+    let sched = sched();
+    let p = ready.timers_of();
+    let heap = &sched.p(p as usize).timers;
+    let key = heap.add(when, Due { func, arg, seq });
+    // Who runs timers looks at all of them again before it sleeps; but somebody else may be about to.
+    sched.poller.timer_added(when);
+    TimerId { p, key }
+}
+
+/// Makes a goroutine that starts with `entry`, `arg` being the first word of its payload; nobody joins
+/// it. This is how a timer's function gets user code to run; it allocates nothing.
+///
+/// # Errors
+///
+/// `max_goroutines` exist, or memory is exhausted. Nothing was done with `arg`.
+pub(crate) fn start(
+    entry: EntryFn,
+    arg: usize,
+    location: &'static Location<'static>,
+    ready: &mut ReadyList,
+) -> io::Result<()> {
+    ready.push_new(sched().make_detached(&request(entry, arg, location))?);
+    Ok(())
+}
+
+/// As [`start`], from user code: the goroutine is queued as one that its caller has spawned.
+pub(crate) fn start_now(
+    entry: EntryFn,
+    arg: usize,
+    location: &'static Location<'static>,
+) -> io::Result<()> {
+    let sched = sched();
+    sched.enqueue(sched.make_detached(&request(entry, arg, location))?);
+    Ok(())
+}
+
+fn request(entry: EntryFn, arg: usize, location: &'static Location<'static>) -> SpawnRequest {
+    let mut payload = [MaybeUninit::uninit(); 3];
+    payload[0].write(arg);
+    SpawnRequest {
+        entry,
+        payload,
+        class: None,
+        location,
+    }
+}
+
+/// The word that `g` was [`start`]ed with.
+///
+/// # Safety
+///
+/// Only as the first thing that such a goroutine's entry does.
+pub(crate) unsafe fn started_with(g: GRef) -> usize {
+    // SAFETY: the payload is the goroutine's, and `request` wrote its first word.
+    unsafe { (*g.payload())[0].assume_init() }
 }
 
 /// Cancels a timer. `true`: its function has not been called and won't be.

@@ -5,9 +5,11 @@
 
 mod basics;
 mod blocking;
+mod chan;
 mod config;
 mod deadlock;
 mod fault;
+mod groups;
 mod hogs;
 mod idle;
 mod limits;
@@ -15,7 +17,9 @@ mod lock;
 mod memory;
 mod panic;
 mod procs;
+mod signals;
 mod stress;
+mod time;
 
 /// A scenario, and what follows its name on the command line.
 type Scenario = fn(&[String]);
@@ -26,9 +30,11 @@ fn main() {
     let areas = [
         basics::SCENARIOS,
         blocking::SCENARIOS,
+        chan::SCENARIOS,
         config::SCENARIOS,
         deadlock::SCENARIOS,
         fault::SCENARIOS,
+        groups::SCENARIOS,
         hogs::SCENARIOS,
         idle::SCENARIOS,
         limits::SCENARIOS,
@@ -36,7 +42,9 @@ fn main() {
         memory::SCENARIOS,
         panic::SCENARIOS,
         procs::SCENARIOS,
+        signals::SCENARIOS,
         stress::SCENARIOS,
+        time::SCENARIOS,
     ];
     let (_, scenario) = areas
         .into_iter()

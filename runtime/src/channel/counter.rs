@@ -4,26 +4,27 @@
 //! handle of one side closes the channel, and of the two sides the one that comes second frees it.
 
 use crate::channel::core::Chan;
-use crate::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::prim::atomic::{AtomicU32, Ordering};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-/// Handles of one side, at most: more can only be leaked ones.
-const MAX: usize = isize::MAX as usize;
+/// Handles of one side, at most: 8 GiB of them, so more can only be leaked ones.
+const MAX: u32 = i32::MAX as u32 / 2;
+/// One side is gone.
+const HALF_GONE: u32 = 1 << 31;
 
 #[derive(Debug)]
 struct Counted<T> {
     chan: Chan<T>,
-    senders: AtomicUsize,
-    receivers: AtomicUsize,
-    /// One side is gone.
-    half_gone: AtomicBool,
+    /// And in the highest bit, whether one side is gone: a word of its own would make the channel larger.
+    senders: AtomicU32,
+    receivers: AtomicU32,
 }
 
 /// One side of a channel.
 pub(super) trait Side {
-    fn count<T>(counted: &Shared<T>) -> &AtomicUsize;
+    fn count<T>(counted: &Shared<T>) -> &AtomicU32;
     /// The last handle is gone.
     fn leave<T>(chan: &Chan<T>);
 }
@@ -40,8 +41,12 @@ pub(super) struct Receives;
 #[derive(Debug)]
 pub(super) struct Shared<T>(Counted<T>);
 
+// All that a channel of capacity 0 allocates.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Shared<u64>>() <= 128);
+
 impl Side for Sends {
-    fn count<T>(counted: &Shared<T>) -> &AtomicUsize {
+    fn count<T>(counted: &Shared<T>) -> &AtomicU32 {
         &counted.0.senders
     }
 
@@ -51,7 +56,7 @@ impl Side for Sends {
 }
 
 impl Side for Receives {
-    fn count<T>(counted: &Shared<T>) -> &AtomicUsize {
+    fn count<T>(counted: &Shared<T>) -> &AtomicU32 {
         &counted.0.receivers
     }
 
@@ -77,9 +82,8 @@ unsafe impl<T: Send, S: Side> Sync for Handle<T, S> {}
 pub(super) fn new<T>(chan: Chan<T>) -> (Handle<T, Sends>, Handle<T, Receives>) {
     let shared = Box::leak(Box::new(Shared(Counted {
         chan,
-        senders: AtomicUsize::new(1),
-        receivers: AtomicUsize::new(1),
-        half_gone: AtomicBool::new(false),
+        senders: AtomicU32::new(1),
+        receivers: AtomicU32::new(1),
     })));
     let shared = NonNull::from(shared);
     let sender = Handle {
@@ -118,7 +122,7 @@ impl<T, S: Side> Clone for Handle<T, S> {
     fn clone(&self) -> Self {
         // Relaxed: who holds a handle keeps the count above zero.
         let before = S::count(self.shared()).fetch_add(1, Ordering::Relaxed);
-        if before > MAX {
+        if before & !HALF_GONE > MAX {
             // As `Arc`: only leaking clones gets here, and going on could free what is in use.
             std::process::abort();
         }
@@ -132,18 +136,19 @@ impl<T, S: Side> Clone for Handle<T, S> {
 impl<T, S: Side> Drop for Handle<T, S> {
     fn drop(&mut self) {
         // AcqRel: partner of itself; what other handles did comes before closing.
-        if S::count(self.shared()).fetch_sub(1, Ordering::AcqRel) != 1 {
+        if S::count(self.shared()).fetch_sub(1, Ordering::AcqRel) & !HALF_GONE != 1 {
             return;
         }
         S::leave(&self.shared().0.chan);
         // AcqRel: partner of itself; what the first side did comes before freeing.
-        if self.shared().0.half_gone.swap(true, Ordering::AcqRel) {
+        let before = self
+            .shared()
+            .0
+            .senders
+            .fetch_or(HALF_GONE, Ordering::AcqRel);
+        if before & HALF_GONE != 0 {
             // SAFETY: it comes from a box (`new`), and both sides are gone.
             drop(unsafe { Box::from_raw(self.shared.as_ptr()) });
         }
     }
 }
-
-/// What a channel of capacity 0 costs, all in all.
-#[cfg(test)]
-pub(super) const SIZE: usize = size_of::<Shared<u64>>();

@@ -23,7 +23,8 @@
 //!
 //! Nodes for up to [`INLINE`] operations lie on the stack.
 
-use crate::channel::core::{Begun, CLOSED, DONE, Prize, WAITS, WATCHES, Wait};
+use crate::channel::reserve::{Begun, Prize, Wait};
+use crate::channel::state::{CLOSED, DONE, WAITS, WATCHES};
 use crate::park::{WaitReason, WaitToken, begin, checkpoint, park};
 use crate::prim::clock::{self, NEVER};
 use crate::sched::current;

@@ -15,8 +15,8 @@
 //!
 //! Names, variants, methods and the texts of `Display` are crossbeam-channel's, so that code written
 //! for it compiles and logs the same. Three things are wider here: all types implement
-//! [`Error`](std::error::Error) (there, not those of `ready`), whatever `T` is (there, `T: Send`), and
-//! the `Debug` of a failed send always names the variant.
+//! [`Error`] (there, not those of `ready`), whatever `T` is (there, `T: Send`), and the `Debug` of a
+//! failed send names the variant, unquoted.
 //!
 //! A message that was not sent is never lost: it comes back in the error. For that reason the `Debug`
 //! of these types asks nothing of `T` and shows nothing of it, so `.unwrap()` works with any message.

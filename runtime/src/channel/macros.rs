@@ -32,14 +32,15 @@
 //! * A handle is dereferenced once: completing compares addresses.
 //! * No body and no message is put into a closure or a loop, so `break`, `continue`, `return` and `?`
 //!   mean what they mean around the macro.
+//! * A body stands alone in an arm of a `match`, where the compiler minds no braces around it.
 //! * A message is dropped when the body is done, also one that the pattern `_` ignores.
 //! * Nothing is allocated, and no `unsafe` appears in the caller's crate.
 //!
 //! The depth of the recursion counts against the user's `recursion_limit`, and nested selects add up.
-//! Therefore an arm costs one step, and everything after the parsing is a repetition. (A rule that
-//! takes all arms by one repetition can't be had: a `body` without a comma after it would be followed
-//! by an identifier, which `macro_rules` forbids.) A procedural macro was rejected for the same reason
-//! as in `go!`: a crate and a parser to build for every user.
+//! Therefore an arm costs one step, and everything after the parsing is a repetition. (One repetition
+//! could read all arms, but not the commas they need, and labels would still be dealt out one by one.) A
+//! procedural macro was rejected for the same reason as in `go!`: a crate and a parser to build for every
+//! user.
 //!
 //! One receiver alone is not selected over: the receiver's own method does it, with the same result. A
 //! sender alone is, because `send` takes a message before it waits.
@@ -90,9 +91,7 @@
 /// # What is evaluated when
 ///
 /// 1. All receivers and senders, once, from top to bottom; then the timeout.
-/// 2. When a `send` arm was chosen, its message; the others' messages are not evaluated at all. By then
-///    the other side counts on the message, so the expression has to produce one: do what may fail
-///    before the `select!`, not inside `send(..)`.
+/// 2. When a `send` arm was chosen, its message; the others' messages are not evaluated at all.
 /// 3. The body. It may use `break`, `continue`, `return` and `?`, which act on what surrounds the
 ///    `select!`.
 ///
@@ -203,6 +202,12 @@
 /// }
 /// assert_eq!(sum, 21);
 /// ```
+///
+/// # Panics
+///
+/// If the expression for a message is left by `break`, `continue`, `return` or `?`: the other side counts
+/// on the message by then. Do what may fail before the `select!`. If the expression panics, that panic
+/// goes on, and what was reserved for the message is given back.
 ///
 /// # Blocking
 ///
@@ -399,6 +404,9 @@ macro_rules! __select {
             "`default` takes at most a timeout: write `default => ..` or `default(timeout) => ..`"
         )
     };
+    (@error $default:tt ; $($rest:tt)*) => {
+        ::core::compile_error!("arms are separated by `,`, not by `;`")
+    };
     (@error $default:tt $other:tt $($rest:tt)*) => {
         ::core::compile_error!(::core::concat!(
             "expected `recv(..)`, `send(..)` or `default`, found `",
@@ -450,9 +458,6 @@ macro_rules! __select {
     (@body $body:expr; $($rest:tt)*) => {
         ::core::compile_error!("arms are separated by `,`, not by `;`")
     };
-    (@body { $($body:tt)* }; $($rest:tt)*) => {
-        ::core::compile_error!("arms are separated by `,`, not by `;`")
-    };
     (@body $($rest:tt)+) => {
         ::core::compile_error!("an arm whose body is not a block `{ .. }` ends with a `,`")
     };
@@ -466,7 +471,9 @@ macro_rules! __select {
                 let $h: &$crate::channel::Receiver<_> = $h;
                 let result = $h.recv();
                 let $pat = result;
-                $body
+                match () {
+                    () => $body,
+                }
             }
         }
     };
@@ -477,12 +484,15 @@ macro_rules! __select {
         match &$r {
             $h => {
                 let $h: &$crate::channel::Receiver<_> = $h;
-                match $h.try_recv() {
+                let result = $h.try_recv();
+                match result {
                     ::core::result::Result::Err($crate::channel::TryRecvError::Empty) => $default,
                     result => {
                         let result = result.map_err(|_| $crate::channel::RecvError);
                         let $pat = result;
-                        $body
+                        match () {
+                            () => $body,
+                        }
                     }
                 }
             }
@@ -495,14 +505,15 @@ macro_rules! __select {
         match &$r {
             $h => {
                 let $h: &$crate::channel::Receiver<_> = $h;
-                match $h.recv_timeout($timeout) {
-                    ::core::result::Result::Err($crate::channel::RecvTimeoutError::Timeout) => {
-                        $default
-                    }
+                let result = $h.recv_timeout($timeout);
+                match result {
+                    ::core::result::Result::Err($crate::channel::RecvTimeoutError::Timeout) => $default,
                     result => {
                         let result = result.map_err(|_| $crate::channel::RecvError);
                         let $pat = result;
-                        $body
+                        match () {
+                            () => $body,
+                        }
                     }
                 }
             }
@@ -536,13 +547,15 @@ macro_rules! __select {
                 $(let $h: &$crate::channel::$end<_> = $h;)*
                 let arms = [$($crate::channel::internal::Arm::$op($h)),*];
                 let outcome = $crate::__select!(@attempt arms ($($timeout)?));
-                // Moved out on both ways, not matched on: a rest of it would keep the handles borrowed.
-                if outcome.is_ok() {
-                    let selected = outcome.unwrap();
-                    $crate::__select!(@dispatch selected $(($i $op $args $pat $body))*)
-                } else {
-                    ::core::mem::drop(outcome);
-                    $default
+                // Moved on both ways, not matched on: what remains of it would borrow the handles.
+                match outcome.is_ok() {
+                    true => {
+                        let selected = outcome.unwrap();
+                        $crate::__select!(@dispatch selected $(($i $op $args $pat $body))*)
+                    }
+                    false => match ::core::mem::drop(outcome) {
+                        () => $default,
+                    },
                 }
             }
         }
@@ -562,9 +575,13 @@ macro_rules! __select {
             $($i => {
                 let result = $selected.$op($h $(, $m)?);
                 let $pat = result;
-                $body
+                match () {
+                    () => $body,
+                }
             })*
             _ => ::core::unreachable!("`select!` selected an arm that it does not have"),
         }
     };
 }
+
+pub use {crossbeam_channel_internal, select, select_biased};

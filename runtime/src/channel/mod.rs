@@ -23,7 +23,7 @@
 //! | [`unbounded()`](unbounded) | any | `send` never waits |
 //! | [`after(d)`](after), [`at(t)`](at) | 1 | one message, when the time has come |
 //! | [`tick(d)`](tick) | 1 | a message every so often |
-//! | [`never()`](never) | | nothing, for ever: an arm of a `select!` that is switched off |
+//! | [`never()`](never()) | | nothing, for ever: an arm of a `select!` that is switched off |
 //!
 //! Both ends can be cloned and shared. A channel is *disconnected* when all handles of one end are gone:
 //! then sends fail and give the message back; receives still get what was sent before, and then fail.
@@ -34,8 +34,8 @@
 //! not count in `len`; `try_recv` on a channel of capacity 0 is a switch point in one case, when the sender
 //! is a select, whose message must first be made.
 //!
-//! For readers of the code: `core` is the channel, `engine` the select, `timed` the clocks, `counter` the
-//! handles.
+//! For readers of the code: `core` is the channel, `state` what its lock guards, `ring` the messages, `reserve`
+//! what selects ask of it, `engine` the select, `timed` the clocks, `counter` the handles.
 
 mod core;
 mod counter;
@@ -46,8 +46,11 @@ mod macros;
 #[cfg(all(loom, test))]
 mod models;
 mod receiver;
+mod reserve;
+mod ring;
 mod select;
 mod sender;
+mod state;
 pub(crate) mod timed;
 
 pub use error::{
@@ -55,11 +58,10 @@ pub use error::{
     SendTimeoutError, TryReadyError, TryRecvError, TrySelectError, TrySendError,
 };
 pub use iter::{IntoIter, Iter, TryIter};
+pub use macros::{crossbeam_channel_internal, select, select_biased};
 pub use receiver::Receiver;
 pub use select::{Select, SelectedOperation};
 pub use sender::Sender;
-
-pub use crate::{crossbeam_channel_internal, select, select_biased};
 
 use crate::channel::core::Chan;
 use crate::channel::timed::{Clock, Rhythm};
@@ -69,8 +71,8 @@ use std::time::{Duration, Instant};
 
 /// Creates a channel for at most `cap` messages.
 ///
-/// With a capacity of 0 it is a rendezvous: a send waits until its message has been received. The ring
-/// for up to 64 KiB of messages is allocated at once, a larger one as it fills.
+/// With a capacity of 0 it is a rendezvous: a send waits until its message has been received. Memory
+/// for up to a page of messages is allocated at once, more as it is needed.
 ///
 /// Mirrors `crossbeam_channel::bounded` and Go's `make(chan T, cap)`.
 ///
@@ -115,7 +117,7 @@ fn new<T>(chan: Chan<T>) -> (Sender<T>, Receiver<T>) {
 ///
 /// Nothing runs meanwhile, and a receiver that is dropped leaves nothing behind. Like every clock it is
 /// never disconnected; after its one message it is silent. A duration too long for the clock makes
-/// [`never`].
+/// [`never()`].
 ///
 /// Mirrors `crossbeam_channel::after` and Go's `time.After`. [`corio::time::Timer`](crate::time::Timer) is
 /// the one that can be stopped and reset.

@@ -1,10 +1,11 @@
 //! `Receiver`: the end of a channel that messages are received from, or a clock.
 
-use crate::channel::core::{Begun, NotReceived, Prize, Wait, end_own_wait};
+use crate::channel::core::NotReceived;
 use crate::channel::counter::{Handle, Receives};
 use crate::channel::engine::Operation;
 use crate::channel::error::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::channel::iter::{IntoIter, Iter, TryIter};
+use crate::channel::reserve::{Begun, Prize, Wait, end_own_wait};
 use crate::channel::timed::Clock;
 use crate::channel::{deadline, from_now};
 use crate::park::{WaitReason, begin, park};

@@ -1,11 +1,11 @@
 //! `Select`: waiting for several channel operations, of which the set is made at run time; and what
 //! `select!` expands to.
 
-use crate::channel::core::Prize;
 use crate::channel::engine::{self, Arm, Operation, Patience};
 use crate::channel::error::{
     ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError,
 };
+use crate::channel::reserve::Prize;
 use crate::channel::{Receiver, Sender, deadline, from_now};
 use crate::prim::clock::NEVER;
 use std::fmt;

@@ -1,9 +1,10 @@
 //! `Sender`: the end of a channel that messages are sent to.
 
-use crate::channel::core::{Begun, NotSent, Prize, Wait};
+use crate::channel::core::NotSent;
 use crate::channel::counter::{Handle, Sends};
 use crate::channel::engine::Operation;
 use crate::channel::error::{SendError, SendTimeoutError, TrySendError};
+use crate::channel::reserve::{Begun, Prize, Wait};
 use crate::channel::{deadline, from_now};
 use crate::prim::clock::NEVER;
 use crate::sync::waitq::Node;
@@ -158,6 +159,11 @@ impl<T> Sender<T> {
     /// ```
     pub fn same_channel(&self, other: &Sender<T>) -> bool {
         self.channel.is_same(&other.channel)
+    }
+
+    /// Are all receivers gone?
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.channel.is_closed()
     }
 
     /// Redeems what a select has won.

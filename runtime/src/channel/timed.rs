@@ -17,7 +17,7 @@
 //! | rhythm | delivers | is due next | as in |
 //! | --- | --- | --- | --- |
 //! | `Once` | the due time | never | crossbeam's `after` and `at`, Go's `Timer` |
-//! | `Spaced` | the due time, however late | one period after the delivery | crossbeam's `tick` |
+//! | `Spaced` | the due time, however late | one period after the delivery; after the due time, if a `recv` has waited for it | crossbeam's `tick` |
 //! | `Grid` | the due time, however late | at the next multiple of the period that lies in the future | Go's `Ticker` |
 //!
 //! Invariants, under the lock: `due` is `when` on the runtime's clock, or [`NEVER`]; whoever takes an
@@ -28,6 +28,7 @@ use crate::prim::clock::{self, NEVER};
 use crate::prim::spin::SpinLock;
 use crate::sync::waitq::{FIRST_OWN, Node, Outcome, WaitList};
 use crate::timer;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,10 @@ struct State {
     waiters: WaitList,
 }
 
+// Nothing of it is left half changed by a panic: no user code runs under its lock.
+impl UnwindSafe for Clock {}
+impl RefUnwindSafe for Clock {}
+
 impl State {
     fn new(when: Option<Instant>, rhythm: Rhythm) -> State {
         let mut state = State {
@@ -76,13 +81,16 @@ impl State {
         }
     }
 
-    fn take(&mut self, now: Instant) -> Option<Instant> {
+    /// Takes the instant if it is due. `awaited` is the due time that the caller has waited for, if any: who
+    /// did that is on time, even if it was woken late.
+    fn take(&mut self, now: Instant, awaited: u64) -> Option<Instant> {
         if self.due > clock::at(now) {
             return None;
         }
         let taken = self.when;
         let next = match self.rhythm {
             Rhythm::Once => None,
+            Rhythm::Spaced(period) if self.due == awaited => taken.checked_add(period),
             Rhythm::Spaced(period) => now.checked_add(period),
             Rhythm::Grid(period) => {
                 let late = now.saturating_duration_since(taken);
@@ -116,6 +124,11 @@ impl Clock {
         self.0.lock().due
     }
 
+    /// What is left until it is due; `None`: it never is.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        clock::until(self.due(), clock::now())
+    }
+
     /// Is it due?
     pub(crate) fn is_due(&self) -> bool {
         let due = self.due();
@@ -130,7 +143,7 @@ impl Clock {
         }
         // Before locking: if a reset comes between, a time that has passed makes nothing due too early.
         let now = Instant::now();
-        self.0.lock().take(now)
+        self.0.lock().take(now, NEVER)
     }
 
     /// Takes the instant, when it is due. `None`: `deadline` (on the runtime's clock) came first.
@@ -140,10 +153,11 @@ impl Clock {
     /// A switch point.
     pub(crate) fn recv(&self, deadline: Option<u64>) -> Option<Instant> {
         let deadline = deadline.unwrap_or(NEVER);
+        let mut awaited = NEVER;
         loop {
             let now = Instant::now();
             let mut state = self.0.lock();
-            if let Some(taken) = state.take(now) {
+            if let Some(taken) = state.take(now, awaited) {
                 drop(state);
                 checkpoint();
                 return Some(taken);
@@ -151,7 +165,8 @@ impl Clock {
             if deadline <= clock::at(now) && deadline != NEVER {
                 return None;
             }
-            let when = state.due.min(deadline);
+            awaited = state.due;
+            let when = awaited.min(deadline);
             // SAFETY: it is parked for right below.
             let token = unsafe { begin() };
             let node = Node::contested(token, 0, ptr::null_mut());
@@ -251,31 +266,40 @@ mod tests {
     fn nothing_is_due_before_its_time() {
         let now = Instant::now();
         let mut once = state(now + MS, Rhythm::Once);
-        assert_eq!(once.take(now), None);
-        assert_eq!(once.take(now + MS), Some(now + MS));
+        assert_eq!(once.take(now, NEVER), None);
+        assert_eq!(once.take(now + MS, NEVER), Some(now + MS));
     }
 
     #[test]
     fn spaced_ticks_keep_their_distance() {
         let now = Instant::now();
         let mut tick = state(now + 10 * MS, Rhythm::Spaced(10 * MS));
-        assert_eq!(tick.take(now + 10 * MS), Some(now + 10 * MS));
+        assert_eq!(tick.take(now + 10 * MS, NEVER), Some(now + 10 * MS));
         // 15 ms late: the old time, and the next one a whole period later.
-        assert_eq!(tick.take(now + 35 * MS), Some(now + 20 * MS));
-        assert_eq!(tick.take(now + 44 * MS), None);
-        assert_eq!(tick.take(now + 45 * MS), Some(now + 45 * MS));
+        assert_eq!(tick.take(now + 35 * MS, NEVER), Some(now + 20 * MS));
+        assert_eq!(tick.take(now + 44 * MS, NEVER), None);
+        assert_eq!(tick.take(now + 45 * MS, NEVER), Some(now + 45 * MS));
+    }
+
+    #[test]
+    fn spaced_ticks_that_were_awaited_keep_their_phase() {
+        let now = Instant::now();
+        let mut tick = state(now + 10 * MS, Rhythm::Spaced(10 * MS));
+        let due = tick.due;
+        assert_eq!(tick.take(now + 13 * MS, due), Some(now + 10 * MS));
+        assert_eq!(tick.when, now + 20 * MS);
     }
 
     #[test]
     fn grid_ticks_keep_their_phase() {
         let now = Instant::now();
         let mut tick = state(now + 10 * MS, Rhythm::Grid(10 * MS));
-        assert_eq!(tick.take(now + 10 * MS), Some(now + 10 * MS));
-        assert_eq!(tick.take(now + 35 * MS), Some(now + 20 * MS));
-        assert_eq!(tick.take(now + 39 * MS), None);
-        assert_eq!(tick.take(now + 40 * MS), Some(now + 40 * MS));
-        assert_eq!(tick.take(now + 40 * MS), None);
-        assert_eq!(tick.take(now + 50 * MS), Some(now + 50 * MS));
+        assert_eq!(tick.take(now + 10 * MS, NEVER), Some(now + 10 * MS));
+        assert_eq!(tick.take(now + 35 * MS, NEVER), Some(now + 20 * MS));
+        assert_eq!(tick.take(now + 39 * MS, NEVER), None);
+        assert_eq!(tick.take(now + 40 * MS, NEVER), Some(now + 40 * MS));
+        assert_eq!(tick.take(now + 40 * MS, NEVER), None);
+        assert_eq!(tick.take(now + 50 * MS, NEVER), Some(now + 50 * MS));
     }
 
     #[test]
@@ -283,14 +307,14 @@ mod tests {
         let now = Instant::now();
         assert_eq!(Clock::once(now.checked_add(Duration::MAX)).due(), NEVER);
         let mut grid = state(now, Rhythm::Grid(Duration::MAX));
-        assert_eq!(grid.take(now), Some(now));
+        assert_eq!(grid.take(now, NEVER), Some(now));
         assert_eq!(grid.due, NEVER);
         let mut spaced = state(now, Rhythm::Spaced(Duration::MAX));
-        assert_eq!(spaced.take(now), Some(now));
+        assert_eq!(spaced.take(now, NEVER), Some(now));
         assert_eq!(spaced.due, NEVER);
         let mut busy = state(now, Rhythm::Spaced(Duration::ZERO));
-        assert_eq!(busy.take(now), Some(now));
-        assert_eq!(busy.take(now), Some(now));
+        assert_eq!(busy.take(now, NEVER), Some(now));
+        assert_eq!(busy.take(now, NEVER), Some(now));
         if let Some(past) = now.checked_sub(HOUR) {
             assert_eq!(Clock::once(Some(past)).try_take(), Some(past));
         }

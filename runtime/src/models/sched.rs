@@ -176,6 +176,20 @@ pub(crate) mod g {
     }
 }
 
+/// Where a timer's function puts whom it wakes.
+pub(crate) mod reactor {
+    use super::waiter::Waiter;
+
+    /// Wakes at once: the timers of models are threads of their own.
+    pub(crate) struct ReadyList;
+
+    impl ReadyList {
+        pub(crate) fn push(&mut self, waiter: Waiter) {
+            waiter.ready();
+        }
+    }
+}
+
 /// Which thread runs.
 pub(crate) mod current {
     use super::g::{G, GRef};

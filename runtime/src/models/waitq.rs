@@ -176,7 +176,7 @@ fn leave(queues: [Queue; 2], nodes: [Node; 2], wakers: [JoinHandle<bool>; 2]) {
 
 const TWO_QUEUES: Model = Model {
     run: || two_queues(true),
-    preemptions: None,
+    preemptions: Some(3),
     outcomes: &["the first queue", "the second queue", "neither"],
 };
 
@@ -227,10 +227,7 @@ const REQUEUE: Model = Model {
         let mover = {
             let [from, to] = queues.clone();
             thread::spawn(move || {
-                let moved = pop(&from).map(|claimed| {
-                    // SAFETY: the waiter finds its node in no queue when it wakes.
-                    unsafe { claimed.requeue(&mut to.lock()) };
-                });
+                let moved = pop(&from).map(|claimed| to.lock().requeue(claimed));
                 (moved.is_some(), pop(&to).map(serve).is_some())
             })
         };

@@ -39,10 +39,10 @@ pub(crate) mod atomic {
     #[cfg(loom)]
     pub(crate) use super::mutant::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
     #[cfg(loom)]
-    pub(crate) use loom::sync::atomic::{AtomicPtr, Ordering, fence};
+    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU16, Ordering, fence};
     #[cfg(not(loom))]
     pub(crate) use std::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
 }
 

@@ -233,6 +233,12 @@ macro_rules! word {
             }
 
             #[track_caller]
+            pub(crate) fn fetch_and(&self, value: $of, order: Ordering) -> $of {
+                let order = writing(Location::caller(), order);
+                self.word.fetch_and(value | sticking($width) as $of, order)
+            }
+
+            #[track_caller]
             pub(crate) fn compare_exchange(
                 &self,
                 current: $of,

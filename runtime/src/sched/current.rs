@@ -1,4 +1,4 @@
-//! The one thread-local: which M this thread is.
+//! Which M this thread is: the one thread-local that goroutines read.
 //!
 //! A goroutine may go on on another thread after any switch, and compilers don't know: within one
 //! function (after inlining) they may compute a thread-local's address once and use it on both sides
@@ -10,6 +10,9 @@
 //! A plain thread gets an M and a goroutine slot with its first blocking call; both go back when the
 //! thread ends. A thread that blocks even later, in the destructor of another thread-local, gets a
 //! pair that is not given back.
+//!
+//! There are others, here for the end of a plain thread and in `local::storage` for its goroutine-locals.
+//! They are only touched on plain threads, which are never switched.
 
 use crate::prim::arch::opaque;
 use crate::sched::g::GRef;

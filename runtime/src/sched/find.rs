@@ -190,6 +190,7 @@ impl Sched {
             return 0;
         }
         let mut ready = std::mem::take(&mut held.local().ready);
+        ready.run_timers_of(of.id);
         let mut ran = 0;
         let mut due: [Option<Due>; TIMER_BATCH] = [None; TIMER_BATCH];
         loop {

@@ -12,13 +12,14 @@
 //! A plain thread that blocks has a slot too; its `link` leads to its M instead of to a fiber.
 //!
 //! Who may touch what: `status`, `wait`, `join` are atomic words with tables of their own. `entry`,
-//! `payload`, `location`, `class` are written by the spawner before the G is first queued, and
+//! `payload`, `location`, `class`, `tag` are written by the spawner before the G is first queued, and
 //! belong to the goroutine afterwards (the payload, from `STORED` on, to whoever `join` says).
 
 use crate::coroutine::Fiber;
-use crate::prim::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::prim::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sched::m::M;
 use crate::sched::reason::WaitReason;
+use crate::sched::tags::Tag;
 use crate::stack::SizeClass;
 use crate::state::gstatus::GStatus;
 use crate::state::join::JoinWord;
@@ -45,6 +46,8 @@ const PLAIN: u64 = 1 << 63;
 pub(crate) struct G {
     pub(crate) status: GStatus,
     class: Cell<Option<SizeClass>>,
+    /// Inherited by what it spawns. Atomic because observers read it at any time.
+    tag: AtomicU16,
     pub(crate) wait: WaitWord,
     pub(crate) join: JoinWord,
     /// The goroutine's number, never used twice; 0 in a free slot. A plain thread's has the highest
@@ -126,10 +129,14 @@ pub(crate) struct Run {
     pub(crate) blocking: Cell<bool>,
     /// Its stack has been trimmed since it last ran.
     pub(crate) trimmed: AtomicBool,
+    /// Its goroutine-local values, or null; what it points to is known to `local` alone.
+    pub(crate) locals: Cell<*mut ()>,
+    /// To be called on its stack at its end: drops `locals`. Must not unwind.
+    pub(crate) end_locals: Cell<Option<fn()>>,
 }
 
-// SAFETY: `m`, `locks`, `blocking` are touched only by whoever runs the goroutine; `name`, `wait` and `trimmed`
-// are synchronised.
+// SAFETY: `m`, `locks`, `blocking`, `locals`, `end_locals` are touched only by whoever runs the goroutine, and what
+// `locals` leads to is `Send`; `name`, `wait` and `trimmed` are synchronised.
 unsafe impl Send for Run {}
 
 /// What a parked goroutine waits for. Written by the goroutine before it parks, read by observers
@@ -172,11 +179,13 @@ impl G {
         &self,
         id: u64,
         class: SizeClass,
+        tag: Tag,
         entry: EntryFn,
         payload: Payload,
         location: &'static Location<'static>,
     ) {
         self.class.set(Some(class));
+        self.set_tag(tag);
         // The slot's last goroutine has lost its number: whoever still unparks it fails over this.
         self.wait.retire();
         self.join.reset();
@@ -197,6 +206,7 @@ impl G {
     /// As [`G::fill`].
     pub(crate) unsafe fn fill_plain(&self, id: u64, m: &'static M) {
         self.wait.retire();
+        self.set_tag(Tag::NONE);
         self.link
             .store(std::ptr::from_ref(m) as usize, Ordering::Relaxed);
         self.id.store(id | PLAIN, Ordering::Release);
@@ -232,6 +242,18 @@ impl G {
     /// Its stack's size class.
     pub(crate) fn class(&self) -> SizeClass {
         self.class.get().expect("a spawned goroutine has a class")
+    }
+
+    /// What `testing` counts it under.
+    #[inline]
+    pub(crate) fn tag(&self) -> Tag {
+        Tag::from_raw(self.tag.load(Ordering::Relaxed))
+    }
+
+    /// Only by the goroutine (or plain thread) itself, or by whoever fills the slot.
+    #[inline]
+    pub(crate) fn set_tag(&self, tag: Tag) {
+        self.tag.store(tag.into_raw(), Ordering::Relaxed);
     }
 
     /// Its fiber, once it has run. Must not be asked of a plain thread's slot.

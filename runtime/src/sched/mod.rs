@@ -30,8 +30,8 @@
 //!
 //! # Locks
 //!
-//! In this order: `Sched::lists` → `Ms` → an allocator's; `Timers`, the arena's and the stack pool's
-//! locks are leaves, held for a few instructions. No lock is held while user code runs or a
+//! In this order: `Sched::lists` → `Ms` → an allocator's; `Timers`, the arena's, the stack pool's and
+//! the tags' locks are leaves, held for a few instructions. No lock is held while user code runs or a
 //! goroutine is switched.
 
 pub(crate) mod arena;
@@ -49,6 +49,7 @@ pub(crate) mod schedule;
 pub(crate) mod stacks;
 pub(crate) mod start;
 pub(crate) mod sysmon;
+pub(crate) mod tags;
 pub(crate) mod timers;
 pub(crate) mod waiter;
 
@@ -59,6 +60,7 @@ use crate::prim::config::{MAX_GOROUTINES, MAX_PROCS, Migrate, Settings};
 use crate::prim::counters::SharedCounters;
 use crate::prim::{CachePadded, Mutex, warn};
 use crate::state::idle::Idle;
+use crate::state::join::ResultOf;
 use crate::state::pstatus::PState;
 use g::{EntryFn, GRef, Payload};
 use m::{M, Ms};
@@ -67,6 +69,7 @@ use queue::GlobalQueue;
 use reactor::Poller;
 use std::io;
 use std::panic::Location;
+use tags::Tag;
 
 use crate::stack::SizeClass;
 
@@ -153,7 +156,7 @@ impl Sched {
     }
 
     /// The P with this number, which must be below the number made.
-    fn p(&self, n: usize) -> &'static P {
+    pub(crate) fn p(&self, n: usize) -> &'static P {
         let p = self.ps[n].load(Ordering::Relaxed);
         debug_assert!(!p.is_null());
         // SAFETY: `set_procs` stored a leaked P; the caller has seen `made` above `n`.
@@ -450,6 +453,84 @@ impl Sched {
     ///
     /// `max_goroutines` exist, or memory is exhausted.
     pub(crate) fn spawn(&self, request: SpawnRequest) -> io::Result<(GRef, u64)> {
+        self.admit()?;
+        let class = request.class.unwrap_or(self.stack_class);
+        let m = current::try_m();
+        let tag = m.and_then(M::curg).map_or(Tag::NONE, |g| g.tag());
+        tag.count();
+        if let Some(m) = m
+            && let Some(mut held) = m.enter()
+        {
+            let g = match held.local().free.take() {
+                Ok(g) => g,
+                Err(error) => {
+                    m.leave(held);
+                    tag.uncount();
+                    return Err(error);
+                }
+            };
+            let id = held.new_id(|| self.next_id.fetch_add(ID_BATCH, Ordering::Relaxed));
+            // SAFETY: the slot was taken from a free list.
+            unsafe {
+                g.fill(
+                    id,
+                    class,
+                    tag,
+                    request.entry,
+                    request.payload,
+                    request.location,
+                )
+            };
+            held.counters.spawned.add(1);
+            let more = held.put_next(g);
+            self.leave_with_work(m, held, more);
+            return Ok((g, id));
+        }
+        let made = self
+            .make(class, tag, &request)
+            .inspect_err(|_| tag.uncount())?;
+        self.enqueue_global(made.0);
+        Ok(made)
+    }
+
+    /// Makes a goroutine that nobody will join, without queueing it: for callers in scheduler context,
+    /// who hold no P but have a [`ReadyList`](reactor::ReadyList), and for those who keep the payload if
+    /// there is none to be had.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sched::spawn`]; the payload is still the caller's then.
+    pub(crate) fn make_detached(&self, request: &SpawnRequest) -> io::Result<GRef> {
+        self.admit()?;
+        let class = request.class.unwrap_or(self.stack_class);
+        let (g, _) = self.make(class, Tag::NONE, request)?;
+        let result = g.join.detach();
+        debug_assert_eq!(result, ResultOf::Theirs, "it hasn't run yet");
+        Ok(g)
+    }
+
+    /// Makes a goroutine for a caller without a P.
+    fn make(&self, class: SizeClass, tag: Tag, request: &SpawnRequest) -> io::Result<(GRef, u64)> {
+        let g = arena::take()?;
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the slot was taken from a free list.
+        unsafe {
+            g.fill(
+                id,
+                class,
+                tag,
+                request.entry,
+                request.payload,
+                request.location,
+            )
+        };
+        self.shared.spawned.add(1);
+        Ok((g, id))
+    }
+
+    /// May there be another goroutine?
+    #[inline]
+    fn admit(&self) -> io::Result<()> {
         let limit = self.settings.max_goroutines as u64;
         if limit < MAX_GOROUTINES as u64 && self.num_goroutines() >= limit {
             return Err(io::Error::new(
@@ -460,32 +541,7 @@ impl Sched {
                 ),
             ));
         }
-        let class = request.class.unwrap_or(self.stack_class);
-        if let Some(m) = current::try_m()
-            && let Some(mut held) = m.enter()
-        {
-            let g = match held.local().free.take() {
-                Ok(g) => g,
-                Err(error) => {
-                    m.leave(held);
-                    return Err(error);
-                }
-            };
-            let id = held.new_id(|| self.next_id.fetch_add(ID_BATCH, Ordering::Relaxed));
-            // SAFETY: the slot was taken from a free list.
-            unsafe { g.fill(id, class, request.entry, request.payload, request.location) };
-            held.counters.spawned.add(1);
-            let more = held.put_next(g);
-            self.leave_with_work(m, held, more);
-            return Ok((g, id));
-        }
-        let g = arena::take()?;
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the slot was taken from a free list.
-        unsafe { g.fill(id, class, request.entry, request.payload, request.location) };
-        self.shared.spawned.add(1);
-        self.enqueue_global(g);
-        Ok((g, id))
+        Ok(())
     }
 
     /// A number for a plain thread.

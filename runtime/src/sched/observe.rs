@@ -6,16 +6,20 @@ use crate::prim::counters::{GoroutineMetrics, Metrics, ProcMetrics, StackMetrics
 use crate::sched::Sched;
 use crate::sched::g::GRef;
 use crate::sched::reason::WaitReason;
+use crate::sched::tags::Tag;
 use crate::sched::{arena, sysmon};
 use crate::stack;
 use crate::state::gstatus::{DEAD, RUNNABLE, RUNNING, Readied, Scan, Scanned, WAITING};
+use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A goroutine, as it was a moment ago.
 #[derive(Clone, Debug)]
 pub(crate) struct GoroutineInfo {
     pub(crate) id: u64,
+    pub(crate) tag: Tag,
     pub(crate) name: Option<Arc<str>>,
     /// One of `gstatus`'s states.
     pub(crate) state: u32,
@@ -24,6 +28,30 @@ pub(crate) struct GoroutineInfo {
     /// When it was parked.
     pub(crate) since: u64,
     pub(crate) location: Option<&'static Location<'static>>,
+}
+
+/// As in Go's dumps: `goroutine 7 "name" [chan receive, 1.0s] spawned at src/main.rs:3:5`.
+impl fmt::Display for GoroutineInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "goroutine {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " \"{name}\"")?;
+        }
+        match (self.state, self.reason) {
+            (RUNNABLE, _) => write!(f, " [runnable]")?,
+            (RUNNING, _) => write!(f, " [running]")?,
+            (_, WaitReason::None) => write!(f, " [waiting]")?,
+            (_, WaitReason::NeedsStack) => write!(f, " [{}]", self.reason)?,
+            (_, reason) => {
+                let age = Duration::from_nanos(clock::now().saturating_sub(self.since));
+                write!(f, " [{reason}, {age:.1?}]")?;
+            }
+        }
+        match self.location {
+            Some(at) => write!(f, " spawned at {at}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Sched {
@@ -104,6 +132,7 @@ impl Sched {
         }
         let mut info = GoroutineInfo {
             id: g.id(),
+            tag: g.tag(),
             name: None,
             state: g.status.state(),
             reason: WaitReason::None,
@@ -115,6 +144,7 @@ impl Sched {
             && let Some(scan) = g.status.begin_scan()
         {
             info.id = g.id();
+            info.tag = g.tag();
             if !g.is_goroutine() {
                 info.id = 0;
             } else if let Some(fiber) = g.fiber() {

@@ -25,6 +25,11 @@ use std::ops::Deref;
 /// Numbers for new goroutines that a P takes from the global counter at a time.
 pub(crate) const ID_BATCH: u64 = 16;
 
+/// Is any P's `preempt` set? One word that is almost always false and almost never written, so that a
+/// call that could have blocked but didn't learns for the price of a load that nobody asks for the
+/// processor. Written by sysmon alone: true before it sets a flag, false when it finds none set.
+pub(crate) static ASKED: AtomicBool = AtomicBool::new(false);
+
 /// See the module's head. Aligned so that two Ps share no cache line.
 #[repr(align(128))]
 pub(crate) struct P {

@@ -48,6 +48,8 @@ pub trait Reactor: Send + Sync {
 #[derive(Debug, Default)]
 pub struct ReadyList {
     ready: Vec<GRef>,
+    /// The number of the P whose timers are being run: those that their functions add belong there.
+    timers_of: u32,
 }
 
 impl std::fmt::Debug for GRef {
@@ -58,7 +60,10 @@ impl std::fmt::Debug for GRef {
 
 impl ReadyList {
     pub(crate) const fn new() -> Self {
-        ReadyList { ready: Vec::new() }
+        ReadyList {
+            ready: Vec::new(),
+            timers_of: 0,
+        }
     }
 
     /// Makes the waiter's goroutine or thread ready.
@@ -66,6 +71,21 @@ impl ReadyList {
         if let Some(g) = waiter.ready_unqueued() {
             self.ready.push(g);
         }
+    }
+
+    /// Queues a new goroutine with the others.
+    pub(crate) fn push_new(&mut self, g: GRef) {
+        self.ready.push(g);
+    }
+
+    /// The timers of the P with this number are run now.
+    pub(crate) fn run_timers_of(&mut self, p: u32) {
+        self.timers_of = p;
+    }
+
+    /// Whose timers are run.
+    pub(crate) fn timers_of(&self) -> u32 {
+        self.timers_of
     }
 
     pub(crate) fn len(&self) -> usize {

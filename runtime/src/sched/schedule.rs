@@ -291,6 +291,8 @@ fn new_fiber(m: &'static M, g: GRef, stack: Stack) -> GFiber {
         locks: Cell::new(0),
         blocking: Cell::new(false),
         trimmed: AtomicBool::new(false),
+        locals: Cell::new(std::ptr::null_mut()),
+        end_locals: Cell::new(None),
     };
     GFiber::bind(stack, run, main, g.addr())
 }
@@ -313,6 +315,11 @@ fn main(addr: usize) {
             std::process::abort();
         }
     }
+    // SAFETY: this is the goroutine.
+    if let Some(end_locals) = unsafe { g.run() }.end_locals.get() {
+        end_locals();
+    }
+    g.tag().uncount();
     // The P, if there still is one, goes back to the loop in SCHED.
     let _held = current::m().enter();
 }

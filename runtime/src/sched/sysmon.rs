@@ -32,7 +32,7 @@ pub(crate) mod sys;
 use crate::prim::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::prim::{Condvar, Mutex, clock, warn};
 use crate::sched::m::M;
-use crate::sched::p::{Held, P};
+use crate::sched::p::{ASKED, Held, P};
 use crate::sched::{Sched, arena};
 use crate::stack::{self, TRIM_MARGIN};
 use crate::state::pstatus::{PState, PWord};
@@ -267,6 +267,7 @@ impl Sysmon {
     fn watch(&mut self, now: u64) -> u64 {
         let mut running = false;
         let mut stuck = false;
+        let mut asked = false;
         for (i, p) in self.sched.all_ps().enumerate() {
             let word = p.status.load();
             let slices = p.slices.load(Ordering::Relaxed);
@@ -279,6 +280,7 @@ impl Sysmon {
                     runnext: 0,
                 });
             }
+            asked |= p.preempt.load(Ordering::Relaxed);
             let runnext = p.runnext.peek();
             let seen = &mut self.seen[i];
             if slices != seen.slices {
@@ -289,7 +291,8 @@ impl Sysmon {
                 seen.runnext = runnext;
                 running |= word.is_outside();
                 if now - seen.slice_since >= SLICE && word.state() != PState::Idle {
-                    p.preempt.store(true, Ordering::Relaxed);
+                    ask(p);
+                    asked = true;
                 }
                 continue;
             }
@@ -312,9 +315,13 @@ impl Sysmon {
             }
             stuck |= waiting;
             if waiting && now - seen.since >= ASK {
-                p.preempt.store(true, Ordering::Relaxed);
+                ask(p);
+                asked = true;
             }
             self.retake(p, word, now - seen.since, waiting, now);
+        }
+        if !asked {
+            ASKED.store(false, Ordering::Relaxed);
         }
         let last_take = self.last_take.max(self.last_blocked);
         if stuck || now.saturating_sub(last_take) < LINGER {
@@ -508,6 +515,12 @@ impl Sysmon {
             warn(format_args!("{}", self.sched.observe().schedtrace()));
         }
     }
+}
+
+/// Asks the goroutine on `p` to give the processor up at its next switch point.
+fn ask(p: &P) {
+    ASKED.store(true, Ordering::Relaxed);
+    p.preempt.store(true, Ordering::Relaxed);
 }
 
 impl Sched {

@@ -4,10 +4,12 @@
 //! thief, sysmon for a P that hangs) takes it out and calls the function in scheduler context, where
 //! it may only make waiters ready. Sleeping, timeouts and socket deadlines are all built on that.
 //!
-//! Cancelling leaves the heap entry behind, marked by its record's generation; when such zombies are
-//! more than a quarter of the heap it is swept. (Go does the same; keeping each record's place in
-//! the heap for immediate removal costs a random write per heap move, which dominates with 100,000
-//! timers.)
+//! Cancelling leaves the heap entry behind, its record marked; when such zombies are more than a
+//! quarter of the heap, or all of it, it is swept in place. (Go does the same; keeping each record's place
+//! in the heap for immediate removal costs a random write per heap move, which dominates with 100,000
+//! timers.) So however often timers are cancelled and added, the heap stays within 4/3 of its live
+//! entries and 32, a cancellation costs a few entries' worth of sweeping, and a heap without live entries
+//! says so: nobody wakes up for it, and it hides no deadlock.
 //!
 //! The lock is rarely contended: the owner adds and runs its own timers, others come only for due
 //! ones, or to cancel.
@@ -52,6 +54,8 @@ struct Slot {
 }
 
 const NO_SLOT: u32 = u32::MAX;
+/// This many zombies beside live entries are not worth a sweep.
+const FEW: usize = 32;
 
 /// See the module's head.
 pub(crate) struct Timers {
@@ -128,7 +132,8 @@ impl Timers {
         }
         slot.record = Record::Cancelled;
         heap.cancelled += 1;
-        if heap.cancelled > 32 && heap.cancelled > heap.order.len() / 4 {
+        let all = heap.order.len();
+        if heap.cancelled == all || heap.cancelled > FEW && heap.cancelled > all / 4 {
             heap.sweep();
             self.publish(&heap);
         }
@@ -190,18 +195,16 @@ impl Heap {
     }
 
     fn sweep(&mut self) {
-        let order = std::mem::take(&mut self.order);
-        let (keep, zombies): (Vec<_>, Vec<_>) =
-            order
-                .into_vec()
-                .into_iter()
-                .partition(|&Reverse((_, slot))| {
-                    matches!(self.slots[slot as usize].record, Record::Armed(_))
-                });
-        for Reverse((_, slot)) in zombies {
-            self.release(slot);
-        }
-        self.order = BinaryHeap::from(keep);
+        // Apart from `self`, which the closure needs.
+        let mut order = std::mem::take(&mut self.order);
+        order.retain(|&Reverse((_, slot))| {
+            let armed = matches!(self.slots[slot as usize].record, Record::Armed(_));
+            if !armed {
+                self.release(slot);
+            }
+            armed
+        });
+        self.order = order;
     }
 }
 
@@ -259,6 +262,32 @@ mod tests {
         assert!(timers.cancel(again));
         assert_eq!(take(&timers, 100), []);
         assert_eq!(timers.next(), NEVER);
+    }
+
+    #[test]
+    fn a_heap_of_zombies_is_empty() {
+        let timers = Timers::new();
+        let keys: Vec<Key> = (1..=20).map(|when| timers.add(when, due(0))).collect();
+        for key in keys {
+            assert!(timers.cancel(key));
+        }
+        assert_eq!(timers.next(), NEVER);
+        assert_eq!(timers.heap.lock().order.len(), 0);
+    }
+
+    #[test]
+    fn timers_set_anew_for_ever_take_bounded_room() {
+        let timers = Timers::new();
+        let mut keys: Vec<Key> = (0..1000).map(|i| timers.add(1 << 40 | i, due(0))).collect();
+        for round in 0..100_000 {
+            let key = &mut keys[round * 7 % 1000];
+            assert!(timers.cancel(*key));
+            *key = timers.add(1 << 40 | round as u64, due(0));
+        }
+        assert_eq!(timers.len(), 1000);
+        let heap = timers.heap.lock();
+        assert!(heap.order.len() <= 1400, "{} entries", heap.order.len());
+        assert!(heap.slots.len() <= 1400, "{} records", heap.slots.len());
     }
 
     #[test]

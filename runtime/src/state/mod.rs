@@ -11,6 +11,7 @@
 //! * [`idle`]: how many Ps idle and how many Ms spin, with the proof that no wake-up is lost.
 //! * [`poll`]: who polls and until when, and why no timer is missed.
 //! * [`join`]: who frees a finished goroutine and its result.
+//! * [`wait_group`]: how many a wait group waits for, and whether its waiters are still to be let go.
 //!
 //! Next in the reading order: `stack`.
 
@@ -22,3 +23,4 @@ mod models;
 pub(crate) mod poll;
 pub(crate) mod pstatus;
 pub(crate) mod wait;
+pub(crate) mod wait_group;

@@ -33,6 +33,7 @@
 
 use crate::park::{WaitToken, Waiter, prepare};
 use crate::prim::cell::Cell;
+use crate::sched::reactor::ReadyList;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
@@ -90,8 +91,8 @@ impl Node {
     ///
     /// # Safety
     ///
-    /// As for [`prepare`]: the caller pushes the node and parks until it has been popped, or it removes
-    /// the node again and calls [`Node::cancel`], before it blocks on anything else.
+    /// As for [`prepare`]: the caller pushes the node and parks until it has been popped, before it
+    /// blocks on anything else.
     #[inline]
     pub(crate) unsafe fn alone(tag: usize, slot: *mut ()) -> Node {
         // SAFETY: passed on to the caller.
@@ -134,15 +135,6 @@ impl Node {
     /// Is it a node of the wait that `token` names?
     pub(crate) fn waits_for(&self, token: WaitToken) -> bool {
         matches!(self.who.get(), Who::Contested(mine) if mine == token)
-    }
-
-    /// Gives the wait of an [`alone`](Node::alone) node up, which is in no queue: it was never pushed, or
-    /// `remove` found it.
-    pub(crate) fn cancel(&self) {
-        if let Who::Alone(raw) = self.who.get() {
-            // SAFETY: the node owns the waiter, as nobody has popped it; the caller does this once.
-            unsafe { Waiter::from_raw(raw) }.cancel();
-        }
     }
 
     /// The right to end the node's wait, if it is still to be had.
@@ -233,6 +225,60 @@ impl WaitList {
         None
     }
 
+    /// Takes the first waiter out whose wait is still open, if its node is `wanted`; nobody behind it.
+    pub(crate) fn pop_if(&mut self, mut wanted: impl FnMut(&Node) -> bool) -> Option<Claimed> {
+        while let Some(node) = self.head {
+            // SAFETY: linked, so in place; the lock is held.
+            if !wanted(unsafe { node.as_ref() }) {
+                return None;
+            }
+            if let Some(claimed) = self.take(node) {
+                return Some(claimed);
+            }
+        }
+        None
+    }
+
+    /// Adds everybody to `batch` whose wait is still open and whose node is `wanted`. How many they are.
+    pub(crate) fn pop_each(
+        &mut self,
+        batch: &mut Batch,
+        mut wanted: impl FnMut(&Node) -> bool,
+    ) -> usize {
+        let mut count = 0;
+        let mut at = self.head;
+        while let Some(node) = at {
+            // SAFETY: linked, so in place; the lock is held.
+            let here = unsafe { node.as_ref() };
+            at = here.next.get();
+            if wanted(here)
+                && let Some(claimed) = self.take(node)
+            {
+                batch.push(claimed);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Puts a waiter that was popped from another queue at the end of this one: it goes on waiting, now
+    /// alone.
+    pub(crate) fn requeue(&mut self, claimed: Claimed) {
+        let Claimed { node, waiter } = claimed;
+        // SAFETY: the waiter can't go on before it is woken.
+        let here = unsafe { node.as_ref() };
+        here.who.set(Who::Alone(waiter.into_raw()));
+        // SAFETY: as above, so it stays in place; `pop` unlinked it.
+        unsafe { self.push_back(here) };
+    }
+
+    /// Puts waiters that were popped from another queue at the end of this one, in their order.
+    pub(crate) fn append(&mut self, mut batch: Batch) {
+        while let Some(claimed) = batch.0.pop() {
+            self.requeue(claimed);
+        }
+    }
+
     /// The first node, which may be one whose wait is over.
     pub(crate) fn first(&self) -> Option<&Node> {
         // SAFETY: linked, so in place; the list is borrowed, so the lock is held.
@@ -309,27 +355,17 @@ impl Claimed {
         unsafe { self.node.as_ref() }
     }
 
-    /// Puts the waiter into another queue instead of waking it. Its wait can then be ended only by who
-    /// pops it there.
-    ///
-    /// # Safety
-    ///
-    /// The waiter, when it wakes, does not look for its node in the queue it had put it in, or finds that
-    /// it is in none.
-    pub(crate) unsafe fn requeue(self, list: &mut WaitList) {
-        let Claimed { node, waiter } = self;
-        // SAFETY: the waiter can't go on before it is woken.
-        let here = unsafe { node.as_ref() };
-        here.who.set(Who::Alone(waiter.into_raw()));
-        // SAFETY: as above, so it stays in place; `pop` unlinked it.
-        unsafe { list.push_back(here) };
-    }
-
     /// Lets the waiter go on. Never blocks or switches. Best called after unlocking.
     #[inline]
     pub(crate) fn wake(self, outcome: Outcome) {
         self.node().outcome.set(outcome);
         self.waiter.ready();
+    }
+
+    /// As [`wake`](Claimed::wake), from a timer's function.
+    pub(crate) fn wake_into(self, outcome: Outcome, ready: &mut ReadyList) {
+        self.node().outcome.set(outcome);
+        ready.push(self.waiter);
     }
 }
 
@@ -346,21 +382,25 @@ impl Batch {
 
     /// Adds one.
     pub(crate) fn push(&mut self, claimed: Claimed) {
-        // SAFETY: they wake when they are popped here, and so are in no queue.
-        unsafe { claimed.requeue(&mut self.0) };
+        self.0.requeue(claimed);
     }
 
     /// Adds those of another batch.
-    pub(crate) fn append(&mut self, mut other: Batch) {
-        while let Some(claimed) = other.0.pop() {
-            self.push(claimed);
-        }
+    pub(crate) fn append(&mut self, other: Batch) {
+        self.0.append(other);
     }
 
     /// Lets them all go on.
     pub(crate) fn wake_all(mut self, outcome: Outcome) {
         while let Some(claimed) = self.0.pop() {
             claimed.wake(outcome);
+        }
+    }
+
+    /// As [`wake_all`](Batch::wake_all), from a timer's function.
+    pub(crate) fn wake_all_into(mut self, outcome: Outcome, ready: &mut ReadyList) {
+        while let Some(claimed) = self.0.pop() {
+            claimed.wake_into(outcome, ready);
         }
     }
 }

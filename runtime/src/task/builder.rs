@@ -5,8 +5,10 @@
 //! allocates nothing.
 //!
 //! The closure runs, and is dropped, on the goroutine's stack inside one `catch_unwind`; a result
-//! that nobody wants is dropped there too. No user code ever runs on an M's own stack.
+//! that nobody wants is dropped there too, after the goroutine's local values: at a joiner's it would
+//! not find them either. No user code ever runs on an M's own stack.
 
+use crate::local;
 use crate::sched::g::{EntryFn, GRef, Payload};
 use crate::sched::{SpawnRequest, sched};
 use crate::stack::SizeClass;
@@ -207,6 +209,7 @@ where
         return;
     }
     if g.join.store() == ResultOf::Mine {
+        local::close();
         // SAFETY: the outcome was put there above, and nobody else will take it.
         drop(unsafe { take::<Outcome<T>>(g.payload()) });
     }

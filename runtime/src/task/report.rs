@@ -5,21 +5,33 @@
 //! * a goroutine is running or runnable (also one that blocks its thread in foreign code);
 //! * one waits for the network, a descriptor or a signal, or a timer is pending;
 //! * a waker of a future lives somewhere;
+//! * somebody has subscribed to signals (`signal`, which lies above and says so through [`Outside`]);
 //! * the process has a thread that is neither ours nor inside `run`.
 //!
 //! Threads and goroutines are looked at twice with nothing happening in between, since neither can
 //! be stopped to be counted.
 
 use crate::prim::atomic::Ordering;
-use crate::prim::clock;
 use crate::prim::counters::Counts;
 use crate::sched::observe::GoroutineInfo;
 use crate::sched::sysmon::sys;
 use crate::sched::{Sched, sched};
 use crate::state::gstatus::WAITING;
 use crate::task::block_on;
+use once_cell::sync::OnceCell;
 use std::fmt::Write;
-use std::time::Duration;
+
+/// What the layers above know of: a system thread, and whether it may still wake a goroutine.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    /// The thread's id. It does not count as one of the program's.
+    pub(crate) tid: u32,
+    /// May it wake a goroutine? Must not wait for anything.
+    pub(crate) is_live: fn() -> bool,
+}
+
+/// The thread that delivers signals.
+pub(crate) static SIGNALS: OnceCell<Outside> = OnceCell::new();
 
 /// The report if all goroutines are asleep for ever. `in_run` are the threads inside `run`.
 pub(crate) fn deadlock(in_run: &[u32]) -> Option<String> {
@@ -41,11 +53,17 @@ fn all_asleep(sched: &Sched, in_run: &[u32]) -> Option<Vec<GoroutineInfo>> {
     if block_on::live_wakers() > 0 {
         return None;
     }
-    // A wait with a timeout doesn't show that it has one; its timer does.
-    if sched.next_timer() != clock::NEVER {
+    // A wait with a timeout doesn't show that it has one; its timer does. Timers that were cancelled don't
+    // count, though they stay in their heap, and in `next_timer`, until their time comes.
+    if sched.all_ps().any(|p| p.timers.len() > 0) {
+        return None;
+    }
+    let signals = SIGNALS.get();
+    if signals.is_some_and(|signals| (signals.is_live)()) {
         return None;
     }
     let mut ours = sched.ms.tids();
+    ours.extend(signals.map(|signals| signals.tid));
     ours.extend_from_slice(in_run);
     ours.push(sched.sysmon.tid.load(Ordering::Relaxed));
     if sys::other_threads(&ours) {
@@ -59,21 +77,9 @@ fn all_asleep(sched: &Sched, in_run: &[u32]) -> Option<Vec<GoroutineInfo>> {
 }
 
 fn report(goroutines: &[GoroutineInfo]) -> String {
-    let now = clock::now();
     let mut text = String::from("all goroutines are asleep - deadlock!\n");
     for g in goroutines {
-        let name = g.name.as_deref().map(|name| format!(" \"{name}\""));
-        let age = Duration::from_nanos(now.saturating_sub(g.since));
-        let _ = write!(
-            text,
-            "\ngoroutine {}{} [{}, {age:.1?}]",
-            g.id,
-            name.unwrap_or_default(),
-            g.reason
-        );
-        if let Some(at) = g.location {
-            let _ = write!(text, " spawned at {at}");
-        }
+        let _ = write!(text, "\n{g}");
     }
     text
 }

@@ -1,5 +1,6 @@
 //! `run`: a program's main goroutine.
 
+use crate::local;
 use crate::sched::sysmon::sys;
 use crate::sched::{current, sched};
 use crate::task::builder::Builder;
@@ -99,7 +100,12 @@ where
     let started = Builder::new()
         .name("main".into())
         .stack_size(MAIN_STACK)
-        .spawn(move || goroutine.end(End::Returned(catch(main))));
+        .spawn(move || {
+            let outcome = catch(main);
+            // Before `run` returns, after which the process may end.
+            local::close();
+            goroutine.end(End::Returned(outcome));
+        });
     let end = match started {
         Ok(_detached) => {
             let mut end = state.end.lock();

@@ -21,6 +21,7 @@
 //! So exactly one party finds 0, and the waiter is stored before anybody can: no claim is needed. Once
 //! `running` is 0 nobody is left who could spawn.
 
+use crate::local;
 use crate::park::{self, WaitReason, Waiter};
 use crate::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::task::builder::Builder;
@@ -193,6 +194,8 @@ impl Builder {
         let theirs = Arc::clone(&packet);
         let main = move || {
             let result = join::catch(f);
+            // Before the scope may end; the result, if it is dropped here, finds none.
+            local::close();
             // SAFETY: nobody else touches the cell before this goroutine has let go of its packet:
             // the handle joins first (`ScopedJoinHandle::join`), the packet's drop needs every owner
             // to be gone.

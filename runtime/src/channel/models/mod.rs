@@ -9,8 +9,8 @@ mod plain;
 mod select;
 mod watch;
 
-use crate::channel::core::{Begun, Prize, Wait};
 use crate::channel::engine::{self, Arm, Operation, Patience};
+use crate::channel::reserve::{Begun, Prize, Wait};
 use crate::channel::{Receiver, Sender};
 use crate::models::{Model, Owned, saw};
 use crate::park;

@@ -39,3 +39,8 @@ pub(crate) fn after(duration: Duration) -> u64 {
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(NEVER);
     now().saturating_add(nanos)
 }
+
+/// What is left from `now` until `deadline`; `None` stands for for ever.
+pub(crate) fn until(deadline: u64, now: u64) -> Option<Duration> {
+    (deadline != NEVER).then(|| Duration::from_nanos(deadline.saturating_sub(now)))
+}

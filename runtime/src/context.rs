@@ -1,1 +1,0 @@
-//! Contexts: cancellation, deadlines and values that go down a call tree.

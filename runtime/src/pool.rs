@@ -1,1 +1,0 @@
-//! `WorkerPool`: a bounded number of goroutines that run submitted functions.

@@ -1,1 +1,0 @@
-//! Signals as a channel.
