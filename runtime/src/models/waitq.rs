@@ -176,7 +176,7 @@ fn leave(queues: [Queue; 2], nodes: [Node; 2], wakers: [JoinHandle<bool>; 2]) {
 
 const TWO_QUEUES: Model = Model {
     run: || two_queues(true),
-    preemptions: Some(3),
+    preemptions: Some(2),
     outcomes: &["the first queue", "the second queue", "neither"],
 };
 
