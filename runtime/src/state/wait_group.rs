@@ -115,9 +115,9 @@ impl WaitGroupWord {
     /// Takes one off the counter.
     #[inline]
     pub(crate) fn done(&self) -> Done {
-        // Release: partner of the Acquires in `count`, `enlist`, and of the one right here. Acquire: partner of
-        // the Releases of all who were done before; the last one passes on what they all did.
-        let before = self.0.fetch_sub(ONE, Ordering::AcqRel);
+        // Release: partner of the Acquires in `count`, `enlist` and `release`. As a read-modify-write it
+        // does not end the release sequences of the `done`s before it, so these acquire from all of them.
+        let before = self.0.fetch_sub(ONE, Ordering::Release);
         if before == ONE | WAITED {
             return Done::Release;
         }
@@ -129,8 +129,8 @@ impl WaitGroupWord {
 
     #[cold]
     fn take_back(&self) -> Done {
-        // Acquire: as in `done`, since this may be what lets waiters go.
-        let before = self.0.fetch_add(ONE, Ordering::Acquire);
+        // Relaxed: who lets waiters go because of this acquires in `release`.
+        let before = self.0.fetch_add(ONE, Ordering::Relaxed);
         Done::Negative {
             release: before.wrapping_add(ONE) == WAITED,
         }
@@ -169,8 +169,8 @@ impl WaitGroupWord {
     /// Ends the generation. `true`: the caller lets everybody in the queue go. Only under the queue's lock.
     #[must_use]
     pub(crate) fn release(&self) -> bool {
-        // Acquire: partner of the Release in `done`, for an `add` that helps. (0, `WAITED`) is only left
-        // under the lock, so this fails only if somebody else has released.
+        // Acquire: partner of the Releases in `done`; what all of them did is passed on by waking.
+        // (0, `WAITED`) is only left under the lock, so this fails only if somebody else has released.
         self.0
             .compare_exchange(WAITED, 0, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
