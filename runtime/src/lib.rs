@@ -123,7 +123,7 @@ mod timer;
 #[cfg(all(loom, test))]
 mod models;
 #[cfg(all(loom, test))]
-use models::{park, sched, sync, timer};
+use models::{park, sched, sync, task, timer};
 
 #[cfg(not(loom))]
 pub use api::*;

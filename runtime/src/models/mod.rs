@@ -27,7 +27,9 @@ pub(crate) mod park;
 pub(crate) mod sched;
 mod spin;
 pub(crate) mod sync;
+pub(crate) mod task;
 pub(crate) mod timer;
+mod wait_group;
 mod waitq;
 
 use crate::prim::clock;
