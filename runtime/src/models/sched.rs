@@ -21,10 +21,19 @@ pub(crate) fn sched() -> Sched {
     Sched
 }
 
+/// It never is, so that nobody spins.
+pub(crate) fn started() -> Option<Sched> {
+    None
+}
+
 /// See [`sched`].
 pub(crate) struct Sched;
 
 impl Sched {
+    pub(crate) fn procs(&self) -> usize {
+        1
+    }
+
     /// Never called: all goroutines of models block their threads.
     pub(crate) fn enqueue(&self, g: GRef) {
         unreachable!("{g:?} is no worker's goroutine");
@@ -77,8 +86,21 @@ pub(crate) mod g {
     pub(crate) struct M;
 
     impl M {
+        pub(crate) fn p(&self) -> Option<P> {
+            None
+        }
+
         pub(crate) fn unpark_thread(&self) {
             unreachable!("`Status` has done so");
+        }
+    }
+
+    /// No M has one.
+    pub(crate) struct P;
+
+    impl P {
+        pub(crate) fn has_work(&self) -> bool {
+            false
         }
     }
 
@@ -192,7 +214,7 @@ pub(crate) mod reactor {
 
 /// Which thread runs.
 pub(crate) mod current {
-    use super::g::{G, GRef};
+    use super::g::{G, GRef, M};
     use loom::thread::{self, ThreadId};
     use std::cell::RefCell;
     use std::ptr::NonNull;
@@ -222,6 +244,11 @@ pub(crate) mod current {
             SLOTS.with_borrow_mut(|slots| slots.push((id, g)));
             find().expect("it has just been put there")
         })
+    }
+
+    /// Models have no Ms, except for wakers.
+    pub(crate) fn try_m() -> Option<M> {
+        None
     }
 
     /// Models choose the order of a select's arms themselves.

@@ -2,3 +2,6 @@
 
 #[path = "../sync/waitq.rs"]
 pub(crate) mod waitq;
+
+#[path = "../sync/raw/mod.rs"]
+pub(crate) mod raw;

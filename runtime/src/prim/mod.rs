@@ -37,9 +37,9 @@ pub(crate) use parking_lot::{Condvar, Mutex};
 /// Atomics and their orderings, from std or, in models, from loom.
 pub(crate) mod atomic {
     #[cfg(loom)]
-    pub(crate) use super::mutant::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+    pub(crate) use super::mutant::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
     #[cfg(loom)]
-    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU16, Ordering, fence};
+    pub(crate) use loom::sync::atomic::{AtomicU16, Ordering, fence};
     #[cfg(not(loom))]
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,

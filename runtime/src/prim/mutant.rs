@@ -17,6 +17,7 @@ use super::Site;
 use loom::sync::atomic::{self, Ordering};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::panic::Location;
 use std::sync::OnceLock;
 
@@ -165,18 +166,18 @@ impl Turns {
 }
 
 macro_rules! word {
-    ($name:ident, $of:ty, $width:expr) => {
+    ($name:ident, $loom:ident, $of:ty, $width:expr) => {
         /// loom's atomic, with the mutant of the running model.
         #[derive(Debug)]
         pub(crate) struct $name {
-            word: atomic::$name,
+            word: atomic::$loom,
             turns: Turns,
         }
 
         impl $name {
             pub(crate) fn new(value: $of) -> Self {
                 $name {
-                    word: atomic::$name::new(value),
+                    word: atomic::$loom::new(value),
                     turns: Turns::new(),
                 }
             }
@@ -275,57 +276,109 @@ macro_rules! word {
     };
 }
 
-word!(AtomicU32, u32, Width::U32);
-word!(AtomicU64, u64, Width::U64);
-word!(AtomicUsize, usize, Width::Usize);
+word!(Word32, AtomicU32, u32, Width::U32);
+word!(AtomicU64, AtomicU64, u64, Width::U64);
+word!(AtomicUsize, AtomicUsize, usize, Width::Usize);
 
 thread_local! {
-    /// What the running execution has made, as it began, for its flags.
-    static FLAGS: RefCell<Vec<AtomicU32>> = const { RefCell::new(Vec::new()) };
+    /// Words that the running execution made as it began, for those that are made in a `const fn`.
+    static WORDS: RefCell<Vec<Word32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How many flags a model may have.
-const MOST_FLAGS: usize = 8;
+/// How many of them a model may have.
+const MOST_WORDS: usize = 12;
 
 /// Called as an execution begins, before it starts threads.
 pub(crate) fn begin() {
-    FLAGS.with_borrow_mut(|flags| {
-        flags.clear();
-        flags.resize_with(MOST_FLAGS, || AtomicU32::new(0));
+    WORDS.with_borrow_mut(|words| {
+        words.clear();
+        words.resize_with(MOST_WORDS, || Word32::new(0));
     });
 }
 
-/// A flag, as one of the words above. Unlike those it can be made in a `const fn`: which word it is, is
-/// decided when it is used first; and all have been there from the beginning, because to loom a word that
-/// one thread makes is not there for others before they have synchronised.
+/// A word that can be made in a `const fn`. Which word of loom's it is, is decided when it is used first.
+/// One that begins with 0 has been there from the beginning, because to loom what one thread makes is not
+/// there for others before they have synchronised. Others are made by whoever uses them first.
 #[derive(Debug)]
-pub(crate) struct AtomicBool(OnceLock<AtomicU32>);
+pub(crate) struct AtomicU32 {
+    start: u32,
+    word: OnceLock<Word32>,
+}
+
+impl AtomicU32 {
+    pub(crate) const fn new(start: u32) -> Self {
+        AtomicU32 {
+            start,
+            word: OnceLock::new(),
+        }
+    }
+}
+
+impl Deref for AtomicU32 {
+    type Target = Word32;
+
+    fn deref(&self) -> &Word32 {
+        self.word.get_or_init(|| match self.start {
+            0 => WORDS
+                .with_borrow_mut(Vec::pop)
+                .expect("the model has too many words"),
+            start => Word32::new(start),
+        })
+    }
+}
+
+/// A pointer that can be made in a `const fn`; loom's is made by whoever uses it first.
+#[derive(Debug)]
+pub(crate) struct AtomicPtr<T> {
+    start: *mut T,
+    pointer: OnceLock<atomic::AtomicPtr<T>>,
+}
+
+// SAFETY: as `std::sync::atomic::AtomicPtr`.
+unsafe impl<T> Send for AtomicPtr<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for AtomicPtr<T> {}
+
+impl<T> AtomicPtr<T> {
+    pub(crate) const fn new(start: *mut T) -> Self {
+        AtomicPtr {
+            start,
+            pointer: OnceLock::new(),
+        }
+    }
+}
+
+impl<T> Deref for AtomicPtr<T> {
+    type Target = atomic::AtomicPtr<T>;
+
+    fn deref(&self) -> &atomic::AtomicPtr<T> {
+        self.pointer
+            .get_or_init(|| atomic::AtomicPtr::new(self.start))
+    }
+}
+
+/// A flag, as a word.
+#[derive(Debug)]
+pub(crate) struct AtomicBool(AtomicU32);
 
 impl AtomicBool {
     pub(crate) const fn new(value: bool) -> Self {
-        assert!(!value, "models have no flags that begin set");
-        AtomicBool(OnceLock::new())
-    }
-
-    fn word(&self) -> &AtomicU32 {
-        let take = || FLAGS.with_borrow_mut(Vec::pop);
-        self.0
-            .get_or_init(|| take().expect("the model has too many flags"))
+        AtomicBool(AtomicU32::new(value as u32))
     }
 
     #[track_caller]
     pub(crate) fn load(&self, order: Ordering) -> bool {
-        self.word().load(order) != 0
+        self.0.load(order) != 0
     }
 
     #[track_caller]
     pub(crate) fn store(&self, value: bool, order: Ordering) {
-        self.word().store(value.into(), order);
+        self.0.store(value.into(), order);
     }
 
     #[track_caller]
     pub(crate) fn swap(&self, value: bool, order: Ordering) -> bool {
-        self.word().swap(value.into(), order) != 0
+        self.0.swap(value.into(), order) != 0
     }
 
     #[track_caller]
@@ -336,7 +389,7 @@ impl AtomicBool {
         success: Ordering,
         failure: Ordering,
     ) -> Result<bool, bool> {
-        self.word()
+        self.0
             .compare_exchange(current.into(), new.into(), success, failure)
             .map(|found| found != 0)
             .map_err(|found| found != 0)
