@@ -1,9 +1,9 @@
 //! Skynet: every task starts ten others, the last generation return their numbers, every task above
 //! adds up what its ten return. The figure is the whole tree.
 //!
-//! By `channels`, each task has one on which its ten report; by `join`, they are joined. A million leaves,
-//! 1,111,111 tasks. May cannot have so many at once and gets 10,000 leaves, and corio too to compare. The first
-//! tree of a process needs fresh stacks; criterion's warm-up leaves them in the pools.
+//! By `channels`, each task has one on which its ten report; by `join`, they are joined. There are a million
+//! leaves, 1,111,111 tasks. May cannot have so many at once: it gets 10,000, and so does corio, to compare.
+//! The first tree of a process needs fresh stacks; criterion's warm-up leaves them in the pools.
 
 mod peers;
 

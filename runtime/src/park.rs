@@ -64,6 +64,19 @@ pub unsafe fn begin() -> WaitToken {
     }
 }
 
+/// Can the caller be made a [`Waiter`] without much ado? On a plain thread the first one takes memory, perhaps
+/// threads, which is nothing to do under a spin lock: [`take_slot`] does it ahead.
+#[inline]
+pub(crate) fn has_slot() -> bool {
+    current::try_m().is_some()
+}
+
+/// See [`has_slot`].
+#[cold]
+pub(crate) fn take_slot() {
+    current::m();
+}
+
 /// Blocks the caller until its [`Waiter`] is used. Never returns early.
 ///
 /// `reason` and `object` (an address or number) are shown in dumps.

@@ -349,7 +349,7 @@ impl Tangle {
             return Ran::Done;
         }
         let (s, r) = &self.channels[index / 2];
-        if index % 2 == 0 {
+        if index.is_multiple_of(2) {
             operation.send(s, message).unwrap();
             Ran::Sent
         } else {
@@ -370,7 +370,7 @@ impl Tangle {
             return Ran::Done;
         }
         let (s, r) = &self.channels[index / 2];
-        if index % 2 == 0 {
+        if index.is_multiple_of(2) {
             s.try_send(message).map_or(Ran::Nothing, |()| Ran::Sent)
         } else {
             r.try_recv().map_or(Ran::Nothing, Ran::Received)

@@ -39,6 +39,15 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("signal_deadlock_done", signal_deadlock_done),
 ];
 
+/// What the tests start from, whatever they were started with: in the background SIGINT is ignored, and under
+/// nohup SIGHUP.
+fn defaults() {
+    for signal in [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD, SIGWINCH] {
+        // SAFETY: no memory is passed.
+        unsafe { libc::signal(signal.as_raw(), libc::SIG_DFL) };
+    }
+}
+
 /// Longer than a deadlock takes to be found.
 const A_WHILE: &str = "1";
 
@@ -77,6 +86,7 @@ fn raise_later(signal: Signal) -> Child {
 
 /// `TestSignal`: to goroutines and to plain threads.
 fn signal_arrives(_: &[String]) {
+    defaults();
     let hup = notify(&[SIGHUP]).unwrap();
     for _ in 0..50 {
         raise(SIGHUP);
@@ -103,6 +113,7 @@ fn signal_arrives(_: &[String]) {
 }
 
 fn signal_arrives_for_all(_: &[String]) {
+    defaults();
     let all: Vec<Receiver<Signal>> = [
         &[SIGHUP][..],
         &[SIGHUP, SIGUSR1],
@@ -127,6 +138,7 @@ fn signal_arrives_for_all(_: &[String]) {
 
 /// Nobody waits for a slow receiver.
 fn signal_full(_: &[String]) {
+    defaults();
     let slow = notify(&[SIGUSR1]).unwrap();
     let quick = notify(&[SIGUSR1]).unwrap();
     for _ in 0..slow.capacity().unwrap() + 10 {
@@ -141,6 +153,7 @@ fn signal_full(_: &[String]) {
 
 /// `TestStop`: the default is back.
 fn signal_dropped(_: &[String]) {
+    defaults();
     let signals = notify(&[SIGTERM]).unwrap();
     raise(SIGTERM);
     assert_eq!(signals.recv(), Ok(SIGTERM));
@@ -150,6 +163,7 @@ fn signal_dropped(_: &[String]) {
 }
 
 fn signal_dropped_last(_: &[String]) {
+    defaults();
     let first = notify(&[SIGINT, SIGTERM]).unwrap();
     let second = notify(&[SIGINT]).unwrap();
     let clone = second.clone();
@@ -172,6 +186,7 @@ fn signal_dropped_last(_: &[String]) {
 
 /// Signals whose default is to do nothing.
 fn signal_dropped_harmless(_: &[String]) {
+    defaults();
     let other = notify(&[SIGUSR1]).unwrap();
     for _ in 0..20 {
         let signals = notify(&[SIGCHLD, SIGWINCH]).unwrap();
@@ -190,6 +205,7 @@ fn signal_dropped_harmless(_: &[String]) {
 
 /// A handler that was there before is called before, during and after.
 fn signal_chained(_: &[String]) {
+    defaults();
     static CALLED: AtomicUsize = AtomicUsize::new(0);
     extern "C" fn count(_: libc::c_int) {
         CALLED.fetch_add(1, Ordering::SeqCst);
@@ -218,6 +234,7 @@ fn signal_chained(_: &[String]) {
 
 /// `TestIgnore`, `TestIgnored`.
 fn signal_ignored(_: &[String]) {
+    defaults();
     assert!(!is_ignored(SIGINT));
     let both = notify(&[SIGINT, SIGUSR1]).unwrap();
     let one = notify(&[SIGINT]).unwrap();
@@ -240,6 +257,7 @@ fn signal_ignored(_: &[String]) {
 
 /// As under `nohup`: who subscribes gets it, and then it is ignored again.
 fn signal_ignored_before(_: &[String]) {
+    defaults();
     // SAFETY: no memory is passed.
     unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
     assert!(is_ignored(SIGHUP));
@@ -257,6 +275,7 @@ fn signal_ignored_before(_: &[String]) {
 
 /// `TestReset`.
 fn signal_reset(_: &[String]) {
+    defaults();
     let signals = notify(&[SIGWINCH, SIGHUP]).unwrap();
     let (ctx, stop) = notify_context(&Context::background(), &[SIGWINCH]).unwrap();
     signal::reset(&[SIGWINCH, SIGUSR2]);
@@ -271,6 +290,7 @@ fn signal_reset(_: &[String]) {
 }
 
 fn signal_reset_dies(_: &[String]) {
+    defaults();
     let _signals = notify(&[SIGTERM]).unwrap();
     signal::reset(&[SIGTERM]);
     raise(SIGTERM);
@@ -279,6 +299,7 @@ fn signal_reset_dies(_: &[String]) {
 
 /// `TestNotifyContextNotifications`.
 fn signal_context(_: &[String]) {
+    defaults();
     let (ctx, stop) = notify_context(&Context::background(), &[SIGINT, SIGTERM]).unwrap();
     let (child, _) = ctx.with_cancel();
     let waiting = corio::spawn(move || child.done().recv().is_err());
@@ -300,6 +321,7 @@ fn signal_context(_: &[String]) {
 
 /// `TestNotifyContextStop`.
 fn signal_context_stop(_: &[String]) {
+    defaults();
     let (ctx, stop) = notify_context(&Context::background(), &[SIGHUP]).unwrap();
     assert_ne!(action(SIGHUP).sa_sigaction, libc::SIG_DFL);
     drop(stop);
@@ -309,6 +331,7 @@ fn signal_context_stop(_: &[String]) {
 
 /// `TestNotifyContextCancelParent`, `TestNotifyContextPrematureCancelParent`.
 fn signal_context_parent(_: &[String]) {
+    defaults();
     let (parent, cancel) = Context::background().with_cancel();
     let (ctx, stop) = notify_context(&parent, &[SIGINT]).unwrap();
     cancel.cancel();
@@ -327,6 +350,7 @@ fn signal_context_parent(_: &[String]) {
 /// `TestStress`, `TestAtomicStop`: signals at any moment, on goroutines' stacks too, while subscriptions come
 /// and go.
 fn signal_storm(_: &[String]) {
+    defaults();
     let quit = Arc::new(AtomicBool::new(false));
     let always = notify(&[SIGUSR1]).unwrap();
     assert_ne!(action(SIGUSR1).sa_flags & libc::SA_ONSTACK, 0);
@@ -364,6 +388,7 @@ fn signal_storm(_: &[String]) {
 
 /// One thread, from the first use on, whatever the number of subscriptions.
 fn signal_threads(_: &[String]) {
+    defaults();
     corio::spawn(|| ()).join().unwrap();
     let named = || {
         threads()
@@ -385,6 +410,7 @@ fn signal_threads(_: &[String]) {
 
 /// No deadlock: a signal may come.
 fn signal_run(_: &[String]) {
+    defaults();
     let signal = corio::run(|| {
         let signals = notify(&[SIGTERM]).unwrap();
         let mut shell = raise_later(SIGTERM);
@@ -396,6 +422,7 @@ fn signal_run(_: &[String]) {
 }
 
 fn signal_run_context(_: &[String]) {
+    defaults();
     corio::run(|| {
         let (ctx, _stop) = notify_context(&Context::background(), &[SIGTERM]).unwrap();
         let mut shell = raise_later(SIGTERM);
@@ -405,6 +432,7 @@ fn signal_run_context(_: &[String]) {
 }
 
 fn signal_deadlock(_: &[String]) {
+    defaults();
     corio::run(|| {
         drop(notify(&[SIGTERM]).unwrap());
         corio::park();
@@ -412,6 +440,7 @@ fn signal_deadlock(_: &[String]) {
 }
 
 fn signal_deadlock_stopped(_: &[String]) {
+    defaults();
     corio::run(|| {
         let (_ctx, stop) = notify_context(&Context::background(), &[SIGTERM]).unwrap();
         stop.stop();
@@ -421,6 +450,7 @@ fn signal_deadlock_stopped(_: &[String]) {
 
 /// The context is done: a signal wakes nobody any more.
 fn signal_deadlock_done(_: &[String]) {
+    defaults();
     corio::run(|| {
         let (ctx, _stop) = notify_context(&Context::background(), &[SIGTERM]).unwrap();
         raise(SIGTERM);

@@ -59,7 +59,10 @@ const USES: &[(&str, &str)] = &[
 ];
 
 /// What it changes anywhere.
-const PATHS: &[(&str, &str)] = &[("::std::thread::spawn(", "::corio_crossbeam_suite::spawn(")];
+const PATHS: &[(&str, &str)] = &[
+    ("::std::thread::spawn(", "::corio_crossbeam_suite::spawn("),
+    ("thread_local! {", "corio::goroutine_local! {"),
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -190,7 +193,9 @@ fn rewrite_uses(text: &str) -> String {
         let code = text.split("//").next().unwrap_or_default();
         let left = code.replace("std::thread::panicking()", "");
         assert!(
-            !left.contains("std::thread") && !left.contains("crossbeam_utils"),
+            !["std::thread", "crossbeam_utils", "thread_local!"]
+                .iter()
+                .any(|it| left.contains(it)),
             "still on threads: {line}"
         );
         text

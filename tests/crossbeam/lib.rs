@@ -12,6 +12,7 @@
 //! | on goroutines | `goroutines`, `golang_goroutines` | `use std::thread;`, `use std::thread::JoinHandle;`, `::std::thread::spawn(` | this crate's [`spawn`], [`sleep`], [`yield_now`], [`JoinHandle`] |
 //! | | | `use crossbeam_utils::thread::scope;` | [`scope()`] |
 //! | | | `use std::sync::{Arc, Condvar, Mutex};` (`golang.rs`) | [`Mutex`], [`Condvar`], `std::sync::Arc` |
+//! | | | `thread_local!` (`thread_locals.rs`, whose subject is a destructor that blocks) | [`corio::goroutine_local!`] |
 //! | | | `thread_rng` in `use rand::{thread_rng, Rng};` | [`thread_rng`], which is tied to no thread |
 //! | | | the body of each `#[test]` | is wrapped in [`on_goroutine`], in `golang.rs` in [`on_goroutine_alone`] |
 //!
@@ -26,15 +27,16 @@
 //! What this crate offers has the names and shapes that the suite expects: std's where it stands in for
 //! std, crossbeam-utils' where it stands in for that.
 
+use corio::sync::MutexGuard;
 use rand::rngs::StdRng;
 use rand::SeedableRng;
+use std::convert::Infallible;
 use std::fmt;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::PoisonError;
 use std::thread;
 
 pub use corio::{sleep, spawn, yield_now, JoinHandle, ScopedJoinHandle};
-pub use std::sync::{Condvar, Mutex};
 
 /// The stack of the threads that tests are run on.
 const TEST_STACK: usize = 2 << 20;
@@ -109,6 +111,53 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Scope").field(&self.0).finish()
+    }
+}
+
+/// Stands in for std's mutex: [`corio::sync::Mutex`], which knows no poison.
+#[derive(Debug, Default)]
+pub struct Mutex<T>(corio::sync::Mutex<T>);
+
+/// Stands in for std's condition variable.
+#[derive(Debug, Default)]
+pub struct Condvar(corio::sync::Condvar);
+
+impl<T> Mutex<T> {
+    /// An unlocked mutex.
+    pub const fn new(value: T) -> Mutex<T> {
+        Mutex(corio::sync::Mutex::new(value))
+    }
+
+    /// Locks it.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn lock(&self) -> Result<MutexGuard<'_, T>, Infallible> {
+        Ok(self.0.lock())
+    }
+}
+
+impl Condvar {
+    /// A condition nobody waits for.
+    pub const fn new() -> Condvar {
+        Condvar(corio::sync::Condvar::new())
+    }
+
+    /// Waits to be notified.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> Result<MutexGuard<'a, T>, Infallible> {
+        let mut guard = guard;
+        self.0.wait(&mut guard);
+        Ok(guard)
+    }
+
+    /// Wakes everybody who waits.
+    pub fn notify_all(&self) {
+        self.0.notify_all();
     }
 }
 

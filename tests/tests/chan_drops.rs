@@ -260,13 +260,13 @@ fn chan_of_every_shape() {
                     $name($value)
                 }
                 fn check(&self, $n: usize) {
-                    assert_eq!(std::ptr::from_ref(self).addr() % $align, 0);
+                    assert!(std::ptr::from_ref(self).is_aligned());
                     assert!(self.0 == $value);
                 }
             }
             impl Drop for $name {
                 fn drop(&mut self) {
-                    assert_eq!(std::ptr::from_ref(self).addr() % $align, 0);
+                    assert!(std::ptr::from_ref(self).is_aligned());
                     DROPPED.fetch_add(1, Ordering::SeqCst);
                 }
             }

@@ -35,7 +35,7 @@ static ALLOCATOR: Counting = Counting;
 /// The least number of allocations, and of bytes, that `f` needed in any of many rounds.
 fn least<T>(mut f: impl FnMut() -> T) -> (usize, usize) {
     let mut least = (usize::MAX, usize::MAX);
-    for _ in 0..50 {
+    for _ in 0..100 {
         let count = COUNT.load(Ordering::Relaxed);
         let bytes = BYTES.load(Ordering::Relaxed);
         let kept = f();
@@ -46,9 +46,10 @@ fn least<T>(mut f: impl FnMut() -> T) -> (usize, usize) {
     least
 }
 
-/// Both parties wait, in turn, a hundred times.
+/// Both parties wait, in turn, twenty times. Not more: what is made ready from outside goes through
+/// the global queue, which allocates a block for every 63 goroutines that pass.
 fn ping_pong((there, back): (&Sender<u64>, &Receiver<u64>), wait: fn(&Receiver<u64>) -> u64) {
-    for n in 0..100 {
+    for n in 0..20 {
         there.send(n).unwrap();
         assert_eq!(wait(back), n);
     }

@@ -7,13 +7,12 @@
 mod chan_support;
 
 use chan_support::{LONG, Side, let_others_run};
-use corio::channel::{self, Receiver, RecvError, Select, Sender, select};
+use corio::channel::{self, Receiver, RecvError, Sender, select};
 use corio::go;
 use corio_tests::{watchdog, watchdog_for};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 fn on_goroutine(body: impl FnOnce() + Send + 'static) {
     Side::Goroutine.run(body);
@@ -74,46 +73,6 @@ fn select_nonblocking_races_with_close() {
             assert_eq!(mine + others + r1.try_iter().sum::<i32>(), 1);
         }
     });
-}
-
-/// The same on threads, where both really run at once; and with a timeout that is over at once.
-#[test]
-fn select_nonblocking_races_on_threads() {
-    const ROUNDS: usize = 20_000;
-    let _dog = watchdog_for(LONG * 4);
-    for zero_timeout in [false, true] {
-        let (s1, r1) = channel::bounded(1);
-        let (s2, r2) = channel::bounded(1);
-        let (start, started) = channel::bounded(0);
-        let (end, ended) = channel::bounded(0);
-        let (other_r1, other_r2) = (r1.clone(), r2.clone());
-        let other = Side::Thread.spawn(move || {
-            let mut missed = 0;
-            for () in started {
-                missed += if zero_timeout {
-                    select! {
-                        recv(other_r1) -> _ => 0,
-                        recv(other_r2) -> _ => 0,
-                        default(Duration::ZERO) => 1,
-                    }
-                } else {
-                    select! { recv(other_r1) -> _ => 0, recv(other_r2) -> _ => 0, default => 1 }
-                };
-                end.send(()).unwrap();
-            }
-            missed
-        });
-        for _ in 0..ROUNDS {
-            s1.send(1).unwrap();
-            start.send(()).unwrap();
-            s2.send(2).unwrap();
-            let _ = r1.try_recv();
-            ended.recv().unwrap();
-            let _ = (r1.try_recv(), r2.try_recv());
-        }
-        drop(start);
-        assert_eq!(other.result(), 0, "nothing was ready, of {ROUNDS} times");
-    }
 }
 
 /// `TestSelfSelect`: a select that could send to itself neither does so nor deadlocks.
@@ -607,34 +566,4 @@ fn select_leaves_nothing_behind() {
         assert!(after < before + 64 * 1024, "from {before} kB to {after} kB");
         assert!(dummy.is_empty());
     });
-}
-
-/// `TestSelectFairness` again for a select with more arms than lie on the stack.
-#[test]
-fn select_over_many_is_fair() {
-    const ARMS: usize = 20;
-    const TRIALS: usize = 20_000;
-    let channels: Vec<_> = (0..ARMS).map(|_| channel::unbounded()).collect();
-    for (s, _) in &channels {
-        (0..TRIALS).for_each(|n| s.send(n).unwrap());
-    }
-    let mut counts = [0_usize; ARMS];
-    for _ in 0..TRIALS {
-        let mut select = Select::new();
-        for (_, r) in &channels {
-            select.recv(r);
-        }
-        let operation = select.select();
-        let index = operation.index();
-        assert_eq!(operation.recv(&channels[index].1), Ok(counts[index]));
-        counts[index] += 1;
-    }
-    let expected = TRIALS / ARMS;
-    let limit = 10.0 * (expected as f64).sqrt();
-    assert!(
-        counts
-            .iter()
-            .all(|&n| (n as f64 - expected as f64).abs() < limit),
-        "{counts:?}"
-    );
 }

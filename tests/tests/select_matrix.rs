@@ -2,9 +2,9 @@
 
 mod chan_support;
 
-use chan_support::{LONG, SIDES, let_others_run, pairs};
+use chan_support::{LONG, SIDES, Side, let_others_run, pairs};
 use corio::channel::{self, Receiver, RecvError, Select, SendError, Sender, select, select_biased};
-use corio_tests::{Drops, watchdog};
+use corio_tests::{Drops, watchdog, watchdog_for};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -364,4 +364,76 @@ fn select_one_channel_in_all_arms() {
             });
         }
     }
+}
+
+/// Of two channels, one is ready at every moment, first one, then both, then the other: a select that does
+/// not wait must find it, also on threads, where both really run at once, and with a timeout that is over
+/// at once. (Go's `TestNonblockSelectRace`; see `select_go.rs` for it on goroutines.)
+#[test]
+fn select_nonblocking_races_on_threads() {
+    const ROUNDS: usize = 20_000;
+    let _dog = watchdog_for(LONG * 4);
+    for zero_timeout in [false, true] {
+        let (s1, r1) = channel::bounded(1);
+        let (s2, r2) = channel::bounded(1);
+        let (start, started) = channel::bounded(0);
+        let (end, ended) = channel::bounded(0);
+        let (other_r1, other_r2) = (r1.clone(), r2.clone());
+        let other = Side::Thread.spawn(move || {
+            let mut missed = 0;
+            for () in started {
+                missed += if zero_timeout {
+                    select! {
+                        recv(other_r1) -> _ => 0,
+                        recv(other_r2) -> _ => 0,
+                        default(Duration::ZERO) => 1,
+                    }
+                } else {
+                    select! { recv(other_r1) -> _ => 0, recv(other_r2) -> _ => 0, default => 1 }
+                };
+                end.send(()).unwrap();
+            }
+            missed
+        });
+        for _ in 0..ROUNDS {
+            s1.send(1).unwrap();
+            start.send(()).unwrap();
+            s2.send(2).unwrap();
+            let _ = r1.try_recv();
+            ended.recv().unwrap();
+            let _ = (r1.try_recv(), r2.try_recv());
+        }
+        drop(start);
+        assert_eq!(other.result(), 0, "nothing was ready, of {ROUNDS} times");
+    }
+}
+
+/// A select with more arms than lie on the stack is fair, too.
+#[test]
+fn select_over_many_is_fair() {
+    const ARMS: usize = 20;
+    const TRIALS: usize = 20_000;
+    let channels: Vec<_> = (0..ARMS).map(|_| channel::unbounded()).collect();
+    for (s, _) in &channels {
+        (0..TRIALS).for_each(|n| s.send(n).unwrap());
+    }
+    let mut counts = [0_usize; ARMS];
+    for _ in 0..TRIALS {
+        let mut select = Select::new();
+        for (_, r) in &channels {
+            select.recv(r);
+        }
+        let operation = select.select();
+        let index = operation.index();
+        assert_eq!(operation.recv(&channels[index].1), Ok(counts[index]));
+        counts[index] += 1;
+    }
+    let expected = TRIALS / ARMS;
+    let limit = 10.0 * (expected as f64).sqrt();
+    assert!(
+        counts
+            .iter()
+            .all(|&n| (n as f64 - expected as f64).abs() < limit),
+        "{counts:?}"
+    );
 }

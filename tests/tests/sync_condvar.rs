@@ -380,3 +380,54 @@ fn the_notifier_keeps_the_mutex() {
     }
     assert_eq!(STATE.lock().len(), 10);
 }
+
+/// Who was notified in time but gets the mutex late has not timed out.
+#[test]
+fn notified_in_time_and_locked_late() {
+    let _dog = watchdog();
+    for i in 0..2 {
+        let state = Arc::new((Mutex::new(0), Condvar::new()));
+        let theirs = Arc::clone(&state);
+        let join = start(i, move || {
+            let mut held = theirs.0.lock();
+            *held = 1;
+            let waited = theirs.1.wait_for(&mut held, 10 * SHORT);
+            // It may have taken this goroutine or thread longer than that to get to wait.
+            assert_eq!(waited.timed_out(), *held == 1);
+        });
+        yield_until(|| *state.0.lock() == 1);
+        let mut held = state.0.lock();
+        let start = Instant::now();
+        if state.1.notify_one() {
+            *held = 2;
+        }
+        while start.elapsed() < 12 * SHORT {
+            corio::sleep(SHORT);
+        }
+        drop(held);
+        join();
+    }
+}
+
+/// The mutex comes back also to those for whom nobody else is left to unlock it.
+#[test]
+fn notified_while_the_mutex_is_open() {
+    let _dog = watchdog();
+    for i in 0..100 {
+        let state = Arc::new((Mutex::new(0), Condvar::new()));
+        let joins: Vec<_> = (i..i + 3)
+            .map(|i| {
+                let theirs = Arc::clone(&state);
+                start(i, move || {
+                    let mut count = theirs.0.lock();
+                    *count += 1;
+                    theirs.1.wait(&mut count);
+                })
+            })
+            .collect();
+        yield_until(|| *state.0.lock() == 3);
+        let woken = usize::from(state.1.notify_one()) + state.1.notify_all();
+        assert_eq!(woken, 3);
+        joins.into_iter().for_each(|join| join());
+    }
+}

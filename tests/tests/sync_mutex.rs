@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use sync_support::on_both;
+use sync_support::{is_not_starved, on_both};
 
 const SHORT: Duration = Duration::from_millis(5);
 
@@ -99,6 +99,20 @@ fn a_spinning_locker_starves_nobody() {
     modest.join().unwrap();
     stop.store(true, Ordering::Relaxed);
     greedy.join().unwrap();
+}
+
+/// As above, but one that waits would lose for ever if it weren't for the rule.
+#[test]
+fn one_that_always_comes_too_late_is_handed_it() {
+    let _dog = watchdog();
+    static MUTEX: Mutex<()> = Mutex::new(());
+    let hold = |inside: fn()| {
+        let _held = MUTEX.lock();
+        inside();
+    };
+    let greedy = move || is_not_starved(hold, || drop(MUTEX.lock()));
+    corio::spawn(greedy).join().unwrap();
+    greedy();
 }
 
 #[test]
@@ -239,7 +253,7 @@ fn unlock_fair_hands_over() {
         let thread = (pass % 2 == 1).then(|| thread::spawn(lock));
         yield_until(|| waiting.load(Ordering::SeqCst));
         // It has said so, but it may not be in the queue yet.
-        wait_for_queue(&mutex);
+        wait_for_queue(&mutex, 1);
         MutexGuard::unlock_fair(held);
         mutex.lock().push("unlocker");
         assert_eq!(*mutex.lock(), ["waiter", "unlocker"]);
@@ -248,11 +262,11 @@ fn unlock_fair_hands_over() {
     }
 }
 
-/// Until somebody is in the queue of a lock that the caller holds.
-fn wait_for_queue<T>(mutex: &Mutex<T>) {
+/// Until so many are in the queue of a lock that the caller holds.
+fn wait_for_queue<T>(mutex: &Mutex<T>, n: usize) {
     // SAFETY: it is only looked at.
     let raw = unsafe { mutex.raw() };
-    yield_until(|| format!("{raw:?}").contains("queued: true"));
+    yield_until(|| format!("{raw:?}").contains(&format!("waiting: {n} ")));
 }
 
 #[test]
@@ -263,7 +277,7 @@ fn bump_lets_one_in() {
     MutexGuard::bump(&mut held);
     let theirs = Arc::clone(&mutex);
     let handle = corio::spawn(move || *theirs.lock() = 1);
-    wait_for_queue(&mutex);
+    wait_for_queue(&mutex, 1);
     MutexGuard::bump(&mut held);
     assert_eq!(*held, 1);
     drop(held);
@@ -293,7 +307,7 @@ fn mapped_guards() {
 
     let map = Mutex::new(HashMap::from([("here", 1)]));
     let missing = MutexGuard::try_map_or_err(map.lock(), |map| map.get_mut("there").ok_or("no"));
-    let (map, error) = missing.err().expect("it isn't there");
+    let (map, error) = missing.expect_err("it isn't there");
     assert_eq!((error, map.len()), ("no", 1));
 }
 
@@ -339,7 +353,7 @@ fn locking_while_unwinding() {
             })
         })
         .collect();
-    wait_for_queue(&mutex);
+    wait_for_queue(&mutex, 4);
     drop(held);
     for handle in handles {
         assert!(handle.join().is_err());
@@ -434,4 +448,26 @@ fn waiting_blocks_no_thread() {
         handle.join().unwrap();
     }
     wait_until("everybody", || *MUTEX.lock() == 1_000);
+}
+
+/// A thread may lock, and wait for it, in the destructor of a thread-local.
+#[test]
+fn locking_while_a_thread_ends() {
+    let _dog = watchdog();
+    static MUTEX: Mutex<u32> = Mutex::new(0);
+    struct Locks;
+    impl Drop for Locks {
+        fn drop(&mut self) {
+            *MUTEX.lock() += 1;
+        }
+    }
+    thread_local!(static LOCKS: Locks = const { Locks });
+    let held = MUTEX.lock();
+    let handles = [(); 4].map(|()| thread::spawn(|| LOCKS.with(|_| ())));
+    wait_for_queue(&MUTEX, 4);
+    drop(held);
+    for handle in handles {
+        handle.join().unwrap();
+    }
+    assert_eq!(*MUTEX.lock(), 4);
 }

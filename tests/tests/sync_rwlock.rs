@@ -2,27 +2,32 @@
 
 mod sync_support;
 
-use corio::sync::lock_api::RawRwLock as _;
+use corio::sync::lock_api::{self, RawRwLock as RawRwLock_};
 use corio::sync::{
     Mutex, RawRwLock, RecursiveRwLock, RecursiveRwLockReadGuard,
     RecursiveRwLockUpgradableReadGuard, RwLock, RwLockReadGuard, RwLockUpgradableReadGuard,
     RwLockWriteGuard,
 };
 use corio_tests::{Rng, watchdog, yield_until};
+use std::fmt::Debug;
 use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use sync_support::on_both;
+use sync_support::{is_not_starved, on_both};
 
 const SHORT: Duration = Duration::from_millis(5);
 
-/// Until somebody is in the lock's queue.
-fn wait_for_queue<T>(lock: &RwLock<T>) {
+fn waiting<R: RawRwLock_ + Debug, T>(lock: &lock_api::RwLock<R, T>, n: usize) -> bool {
     // SAFETY: it is only looked at.
     let raw = unsafe { lock.raw() };
-    yield_until(|| format!("{raw:?}").contains("queued: true"));
+    format!("{raw:?}").contains(&format!("waiting: {n} "))
+}
+
+/// Until so many are in the lock's queue.
+fn wait_for_queue<R: RawRwLock_ + Debug, T>(lock: &lock_api::RwLock<R, T>, n: usize) {
+    yield_until(|| waiting(lock, n));
 }
 
 #[test]
@@ -44,6 +49,42 @@ fn readers_are_in_together() {
         yield_until(|| IN.load(Ordering::SeqCst) == 10);
     });
     assert!(LOCK.try_write().is_some());
+}
+
+/// Also when some have waited for a writer and others come just when it leaves.
+#[test]
+fn readers_are_in_together_after_a_writer() {
+    let _dog = watchdog();
+    for _ in 0..100 {
+        let shared = Arc::new((RwLock::new(()), AtomicUsize::new(0)));
+        let held = shared.0.write();
+        let read = |shared: Arc<(RwLock<()>, AtomicUsize)>| {
+            move || {
+                let _read = shared.0.read();
+                shared.1.fetch_add(1, Ordering::SeqCst);
+                yield_until(|| shared.1.load(Ordering::SeqCst) == 12);
+            }
+        };
+        let mut goroutines = Vec::new();
+        let mut threads = Vec::new();
+        let mut start = |n: usize| {
+            for _ in 0..n {
+                goroutines.push(corio::spawn(read(Arc::clone(&shared))));
+                threads.push(thread::spawn(read(Arc::clone(&shared))));
+            }
+        };
+        start(2);
+        wait_for_queue(&shared.0, 4);
+        start(2);
+        drop(held);
+        start(2);
+        for handle in goroutines {
+            handle.join().unwrap();
+        }
+        for handle in threads {
+            handle.join().unwrap();
+        }
+    }
 }
 
 /// Go: TestRWMutex (rwmutex_test.go), `HammerRWMutex`, with upgradable readers besides.
@@ -242,6 +283,32 @@ fn a_reader_gets_in_among_writers() {
     });
 }
 
+/// Those who wait would lose against a writer for ever if they weren't handed the lock one day.
+#[test]
+fn one_that_always_comes_too_late_is_handed_it() {
+    let _dog = watchdog();
+    static LOCK: RwLock<()> = RwLock::new(());
+    let write = |inside: fn()| {
+        let _held = LOCK.write();
+        inside();
+    };
+    let read = |inside: fn()| {
+        let _held = LOCK.read();
+        inside();
+    };
+    let greedy = move || {
+        is_not_starved(write, || drop(LOCK.write()));
+        is_not_starved(write, || drop(LOCK.read()));
+        is_not_starved(write, || drop(LOCK.upgradable_read()));
+        is_not_starved(read, || drop(LOCK.write()));
+        is_not_starved(read, || {
+            drop(RwLockUpgradableReadGuard::upgrade(LOCK.upgradable_read()));
+        });
+    };
+    corio::spawn(greedy).join().unwrap();
+    greedy();
+}
+
 #[test]
 fn try_reads_and_writes() {
     let lock = RwLock::new(0);
@@ -264,6 +331,35 @@ fn try_reads_and_writes() {
     assert!(!lock.is_locked());
 }
 
+/// An upgradable reader that waits for another one keeps no readers out.
+#[test]
+fn a_second_upgradable_reader_stops_no_readers() {
+    let _dog = watchdog();
+    let lock = Arc::new(RwLock::new(0));
+    let first = lock.upgradable_read();
+    let theirs = Arc::clone(&lock);
+    let second = corio::spawn(move || *theirs.upgradable_read());
+    wait_for_queue(&*lock, 1);
+    let theirs = Arc::clone(&lock);
+    let goroutine = corio::spawn(move || *theirs.read());
+    let theirs = Arc::clone(&lock);
+    let thread = thread::spawn(move || *theirs.try_read_for(Duration::MAX).unwrap());
+    assert_eq!(goroutine.join().unwrap() + thread.join().unwrap(), 0);
+    // Not even those that came while a writer waited that gave up.
+    let theirs = Arc::clone(&lock);
+    let writer = corio::spawn(move || theirs.try_write_for(SHORT).is_none());
+    let readers = [(); 5].map(|()| {
+        let theirs = Arc::clone(&lock);
+        corio::spawn(move || *theirs.read())
+    });
+    assert!(writer.join().unwrap());
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), 0);
+    }
+    drop(first);
+    assert_eq!(second.join().unwrap(), 0);
+}
+
 /// A waiting writer keeps new readers out; those of the recursive kind come in while others are.
 #[test]
 fn a_waiting_writer_comes_before_new_readers() {
@@ -272,11 +368,12 @@ fn a_waiting_writer_comes_before_new_readers() {
     let first = lock.read();
     let theirs = Arc::clone(&lock);
     let writer = corio::spawn(move || *theirs.write() = 1);
-    wait_for_queue(&lock);
+    wait_for_queue(&*lock, 1);
     assert!(lock.try_read().is_none());
     assert!(lock.try_read_for(SHORT).is_none());
     let theirs = Arc::clone(&lock);
     let reader = corio::spawn(move || *theirs.read());
+    wait_for_queue(&*lock, 2);
     drop(first);
     assert_eq!(reader.join().unwrap(), 1);
     writer.join().unwrap();
@@ -290,7 +387,8 @@ fn readers_get_in_when_the_writer_gives_up() {
     let first = lock.read();
     let theirs = Arc::clone(&lock);
     let writer = corio::spawn(move || theirs.try_write_for(4 * SHORT).is_none());
-    wait_for_queue(&lock);
+    // If this thread is slow, the time may be over already.
+    yield_until(|| waiting(&*lock, 1) || writer.is_finished());
     let theirs = Arc::clone(&lock);
     let goroutine = corio::spawn(move || *theirs.read());
     let theirs = Arc::clone(&lock);
@@ -312,7 +410,8 @@ fn a_failed_upgrade_lets_readers_in_again() {
         let read = theirs.upgradable_read();
         RwLockUpgradableReadGuard::try_upgrade_for(read, 4 * SHORT).is_err()
     });
-    wait_for_queue(&lock);
+    // If this thread is slow, the time may be over already.
+    yield_until(|| waiting(&*lock, 1) || upgrader.is_finished());
     let theirs = Arc::clone(&lock);
     let reader = corio::spawn(move || *theirs.read());
     assert_eq!(reader.join().unwrap(), 0);
@@ -330,7 +429,7 @@ fn an_upgrade_comes_first() {
     let other = lock.read();
     let theirs = Arc::clone(&lock);
     let writer = corio::spawn(move || theirs.write().push("writer"));
-    wait_for_queue(&lock);
+    wait_for_queue(&*lock, 1);
     let other_leaves = Arc::new(AtomicBool::new(false));
     drop(other);
     let mut write = RwLockUpgradableReadGuard::upgrade(read);
@@ -374,7 +473,7 @@ fn fair_unlocking_hands_over() {
         let held = lock.write();
         let theirs = Arc::clone(&lock);
         let writer = corio::spawn(move || theirs.write().push("waiter"));
-        wait_for_queue(&lock);
+        wait_for_queue(&*lock, 1);
         RwLockWriteGuard::unlock_fair(held);
         lock.write().push("unlocker");
         writer.join().unwrap();
@@ -390,14 +489,14 @@ fn bump_lets_others_in() {
     RwLockWriteGuard::bump(&mut held);
     let theirs = Arc::clone(&lock);
     let writer = corio::spawn(move || *theirs.write() += 1);
-    wait_for_queue(&lock);
+    wait_for_queue(&*lock, 1);
     RwLockWriteGuard::bump(&mut held);
     assert_eq!(*held, 1);
     writer.join().unwrap();
     let mut held = RwLockWriteGuard::downgrade(held);
     let theirs = Arc::clone(&lock);
     let writer = thread::spawn(move || *theirs.write() += 1);
-    wait_for_queue(&lock);
+    wait_for_queue(&*lock, 1);
     RwLockReadGuard::bump(&mut held);
     assert_eq!(*held, 2);
     writer.join().unwrap();
@@ -411,9 +510,7 @@ fn recursive_reads() {
     let first = lock.read();
     let theirs = Arc::clone(&lock);
     let writer = corio::spawn(move || *theirs.write() = 1);
-    // SAFETY: it is only looked at.
-    let raw = unsafe { lock.raw() };
-    yield_until(|| format!("{raw:?}").contains("queued: true"));
+    wait_for_queue(&*lock, 1);
     let mut second = lock.read();
     assert!(lock.try_read().is_some());
     RecursiveRwLockReadGuard::bump(&mut second);
@@ -466,7 +563,7 @@ fn locking_while_unwinding() {
             panic!("its destructor will lock");
         })
     });
-    wait_for_queue(&LOCK);
+    wait_for_queue(&LOCK, 3);
     drop(held);
     for handle in handles {
         assert!(handle.join().is_err());

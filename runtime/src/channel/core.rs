@@ -28,7 +28,7 @@
 
 use crate::channel::ring::Ring;
 use crate::channel::state::{CLOSED, DONE, LOOK_AGAIN, Locked, State, WAITS, is_peer, waits};
-use crate::park::{WaitReason, begin, checkpoint, park};
+use crate::park::{WaitReason, begin, checkpoint, has_slot, park, take_slot};
 use crate::prim::clock;
 use crate::prim::spin::SpinLock;
 use crate::sync::waitq::{Batch, Claimed, Node, Outcome, WaitList};
@@ -36,13 +36,13 @@ use crate::timer;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr;
 
-/// Why a message was not sent. It is given back.
-#[derive(Debug)]
-pub(super) enum NotSent<T> {
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotSent {
     /// No room, and the time is up.
-    Full(T),
+    Full,
     /// All receivers are gone.
-    Closed(T),
+    Closed,
 }
 
 /// Why no message was received.
@@ -75,6 +75,7 @@ impl<T> Chan<T> {
                 capacity,
                 owed: 0,
                 promised: 0,
+                unmet: 0,
                 senders: WaitList::new(),
                 receivers: WaitList::new(),
                 expecting: WaitList::new(),
@@ -86,72 +87,101 @@ impl<T> Chan<T> {
     }
 
     /// Sends without waiting.
+    ///
+    /// # Safety
+    /// `message` is there. If the result is `Ok`, it no longer is.
     #[inline]
-    pub(super) fn try_send(&self, message: T) -> Result<(), NotSent<T>> {
-        match self.start_send(message) {
+    pub(super) unsafe fn try_send(&self, message: &mut ManuallyDrop<T>) -> Result<(), NotSent> {
+        // SAFETY: passed on to the caller.
+        match unsafe { self.start_send(message) } {
             Ok(()) => Ok(()),
-            Err((state, message)) if state.closed => Err(NotSent::Closed(message)),
-            Err((_, message)) => Err(NotSent::Full(message)),
+            Err(state) if state.closed => Err(NotSent::Closed),
+            Err(_) => Err(NotSent::Full),
         }
     }
 
     /// Sends, waiting for room until `deadline` (for ever if there is none).
+    ///
+    /// # Safety
+    /// As [`try_send`](Chan::try_send).
     #[inline]
-    pub(super) fn send(&self, message: T, deadline: Option<u64>) -> Result<(), NotSent<T>> {
-        match self.start_send(message) {
-            Ok(()) => {
-                checkpoint();
-                Ok(())
+    pub(super) unsafe fn send(
+        &self,
+        message: &mut ManuallyDrop<T>,
+        deadline: Option<u64>,
+    ) -> Result<(), NotSent> {
+        loop {
+            // SAFETY: passed on to the caller; after `Err` the message is still there.
+            let state = match unsafe { self.start_send(message) } {
+                Ok(()) => {
+                    checkpoint();
+                    return Ok(());
+                }
+                Err(state) => state,
+            };
+            // SAFETY: as above.
+            if let Some(end) = unsafe { self.wait_to_send(state, message, deadline) } {
+                return end;
             }
-            Err((state, message)) => self.wait_to_send(state, message, deadline),
         }
     }
 
-    /// Receives without waiting.
+    /// Receives without waiting. After `Ok` there is a message in `into`.
     #[inline]
-    pub(super) fn try_recv(&self) -> Result<T, NotReceived> {
+    pub(super) fn try_recv(&self, into: &mut MaybeUninit<T>) -> Result<(), NotReceived> {
         loop {
-            match self.start_recv() {
-                Ok(Some(message)) => return Ok(message),
-                Ok(None) => {}
+            match self.start_recv(into) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
                 Err(state) if state.closed => return Err(NotReceived::Closed),
                 Err(_) => return Err(NotReceived::Empty),
             }
         }
     }
 
-    /// Receives, waiting for a message until `deadline` (for ever if there is none).
+    /// Receives, waiting for a message until `deadline` (for ever if there is none). After `Ok` there is a
+    /// message in `into`.
     #[inline]
-    pub(super) fn recv(&self, deadline: Option<u64>) -> Result<T, NotReceived> {
+    pub(super) fn recv(
+        &self,
+        into: &mut MaybeUninit<T>,
+        deadline: Option<u64>,
+    ) -> Result<(), NotReceived> {
         loop {
-            match self.start_recv() {
-                Ok(Some(message)) => {
+            match self.start_recv(into) {
+                Ok(true) => {
                     checkpoint();
-                    return Ok(message);
+                    return Ok(());
                 }
-                Ok(None) => {}
-                Err(state) => match self.wait_to_recv(state, deadline) {
-                    Ok(None) => {}
-                    Ok(Some(message)) => return Ok(message),
-                    Err(error) => return Err(error),
-                },
+                Ok(false) => {}
+                Err(state) => {
+                    if let Some(end) = self.wait_to_recv(state, into, deadline) {
+                        return end;
+                    }
+                }
             }
         }
     }
 
-    /// `Err`: there is no room or nobody to send to; the lock is still held.
+    /// `Err`: there is no room or nobody to send to; the lock is still held, and the message still there.
+    ///
+    /// # Safety
+    /// As [`try_send`](Chan::try_send).
     #[inline(always)]
-    fn start_send(&self, message: T) -> Result<(), (Locked<'_, T>, T)> {
+    unsafe fn start_send(&self, message: &mut ManuallyDrop<T>) -> Result<(), Locked<'_, T>> {
         let mut state = self.state.lock();
         if state.closed {
-            return Err((state, message));
+            return Err(state);
         }
         if let Some(receiver) = state.receivers.pop_where(waits) {
+            // SAFETY: the message is there (contract), and it is taken once: the result is `Ok`.
+            let message = unsafe { ManuallyDrop::take(message) };
             let slot = receiver.node().slot.cast::<T>();
             if slot.is_null() {
                 state.ring.push(message);
                 state.owed += 1;
             } else {
+                let message = state.in_turn(message);
                 // SAFETY: a receiver that isn't a select has room for a message there, ours to write until
                 // it is woken.
                 unsafe { slot.write(message) };
@@ -159,116 +189,124 @@ impl<T> Chan<T> {
             drop(state);
             receiver.wake(DONE);
         } else if state.has_room() {
-            state.ring.push(message);
+            // SAFETY: as above.
+            state.ring.push(unsafe { ManuallyDrop::take(message) });
             if state.message_watched {
                 let watchers = state.message_watchers();
                 drop(state);
                 watchers.wake_all(DONE);
             }
         } else {
-            return Err((state, message));
+            return Err(state);
         }
         Ok(())
     }
 
-    /// `Ok(None)`: try again. `Err`: there is nothing; the lock is still held.
+    /// `Ok(true)`: there is a message in `into`. `Ok(false)`: try again. `Err`: there is nothing; the lock is
+    /// still held.
     #[inline(always)]
-    fn start_recv(&self) -> Result<Option<T>, Locked<'_, T>> {
+    fn start_recv(&self, into: &mut MaybeUninit<T>) -> Result<bool, Locked<'_, T>> {
         let mut state = self.state.lock();
         if state.is_available() {
-            let message = state.ring.pop();
+            into.write(state.ring.pop().expect("one is available"));
             let sender = state.refill();
             if state.room_watched && sender.is_none() {
                 let watchers = state.room_watchers();
                 drop(state);
                 watchers.wake_all(DONE);
-                return Ok(message);
+                return Ok(true);
             }
             drop(state);
             if let Some(sender) = sender {
                 sender.wake(DONE);
             }
-            return Ok(message);
+            return Ok(true);
         }
         if state.capacity == 0
             && let Some(sender) = state.senders.pop_where(|node| is_peer(node, None))
         {
             let slot = sender.node().slot.cast::<T>();
             if slot.is_null() {
-                state.owed += 1;
-                state.promised += 1;
-                return Ok(self.expect(state, Some(sender)));
+                return Ok(self.expect(state, sender, into));
             }
-            drop(state);
             // SAFETY: a sender that isn't a select leaves its message there, and forgets it when it is
             // woken with DONE.
-            let message = unsafe { slot.read() };
+            let message = state.in_turn(unsafe { slot.read() });
+            drop(state);
+            into.write(message);
             sender.wake(DONE);
-            return Ok(Some(message));
+            return Ok(true);
         }
         Err(state)
     }
 
-    /// Waits for room, or for a receiver.
+    /// Waits for room, or for a receiver. `None`: try again.
+    ///
+    /// # Safety
+    /// As [`try_send`](Chan::try_send).
     #[inline(never)]
-    fn wait_to_send(
+    unsafe fn wait_to_send(
         &self,
         mut state: Locked<'_, T>,
-        message: T,
+        message: &mut ManuallyDrop<T>,
         deadline: Option<u64>,
-    ) -> Result<(), NotSent<T>> {
+    ) -> Option<Result<(), NotSent>> {
         if state.closed {
-            return Err(NotSent::Closed(message));
+            return Some(Err(NotSent::Closed));
         }
         if deadline.is_some_and(|deadline| deadline <= clock::now()) {
-            return Err(NotSent::Full(message));
+            return Some(Err(NotSent::Full));
+        }
+        if !has_slot() {
+            drop(state);
+            take_slot();
+            return None;
         }
         // With capacity 0 a waiting sender is a message to be had.
         let mut watchers = Batch::new();
         if state.capacity == 0 && state.message_watched {
             watchers = state.message_watchers();
         }
-        let mut message = ManuallyDrop::new(message);
-        let slot = ptr::from_mut(&mut message).cast();
-        // SAFETY: the node outlives the wait: `wait` returns when the node is in no queue.
-        let outcome = unsafe { self.wait(state, true, slot, watchers, deadline) };
-        // SAFETY: unless the outcome is DONE, nobody took the message; it is taken once here.
-        let mut back = || unsafe { ManuallyDrop::take(&mut message) };
-        match outcome {
-            DONE => Ok(()),
-            CLOSED => Err(NotSent::Closed(back())),
-            _ => Err(NotSent::Full(back())),
+        let slot = ptr::from_mut(message).cast();
+        // SAFETY: who finds a sender takes the message from there, and wakes it with DONE.
+        match unsafe { self.wait(state, true, slot, watchers, deadline) } {
+            DONE => Some(Ok(())),
+            CLOSED => Some(Err(NotSent::Closed)),
+            _ => Some(Err(NotSent::Full)),
         }
     }
 
-    /// Waits for a message. `Ok(None)`: try again.
+    /// Waits for a message. `None`: try again.
     #[inline(never)]
     fn wait_to_recv(
         &self,
         mut state: Locked<'_, T>,
+        into: &mut MaybeUninit<T>,
         deadline: Option<u64>,
-    ) -> Result<Option<T>, NotReceived> {
+    ) -> Option<Result<(), NotReceived>> {
         if state.closed {
-            return Err(NotReceived::Closed);
+            return Some(Err(NotReceived::Closed));
         }
         if deadline.is_some_and(|deadline| deadline <= clock::now()) {
-            return Err(NotReceived::Empty);
+            return Some(Err(NotReceived::Empty));
+        }
+        if !has_slot() {
+            drop(state);
+            take_slot();
+            return None;
         }
         // With capacity 0 a waiting receiver is room.
         let mut watchers = Batch::new();
         if state.capacity == 0 && state.room_watched {
             watchers = state.room_watchers();
         }
-        let mut message = MaybeUninit::<T>::uninit();
-        let slot = message.as_mut_ptr().cast();
-        // SAFETY: as in `wait_to_send`.
-        let outcome = unsafe { self.wait(state, false, slot, watchers, deadline) };
-        match outcome {
-            // SAFETY: DONE says that a message was written.
-            DONE => Ok(Some(unsafe { message.assume_init() })),
-            CLOSED => Err(NotReceived::Closed),
-            LOOK_AGAIN => Ok(None),
-            _ => Err(NotReceived::Empty),
+        let slot = into.as_mut_ptr().cast();
+        // SAFETY: who finds a receiver writes a message there, and wakes it with DONE.
+        match unsafe { self.wait(state, false, slot, watchers, deadline) } {
+            DONE => Some(Ok(())),
+            CLOSED => Some(Err(NotReceived::Closed)),
+            LOOK_AGAIN => None,
+            _ => Some(Err(NotReceived::Empty)),
         }
     }
 
@@ -318,21 +356,34 @@ impl<T> Chan<T> {
         node.outcome()
     }
 
-    /// Waits for a message that was promised. `None`: it won't come; look again.
+    /// Accepts the promise of a sender that is a select and has yet to make its message, and waits for
+    /// that. `false`: it won't come; look again.
     #[inline(never)]
-    pub(super) fn expect(&self, mut state: Locked<'_, T>, promiser: Option<Claimed>) -> Option<T> {
-        let mut message = MaybeUninit::<T>::uninit();
+    fn expect(
+        &self,
+        mut state: Locked<'_, T>,
+        promiser: Claimed,
+        into: &mut MaybeUninit<T>,
+    ) -> bool {
+        state.promise();
+        if !has_slot() {
+            drop(state);
+            promiser.wake(DONE);
+            take_slot();
+            let kept = self.await_promise();
+            if kept {
+                into.write(self.finish_recv());
+            }
+            return kept;
+        }
         // SAFETY: it is pushed and parked for right below.
-        let node = unsafe { Node::alone(WAITS, message.as_mut_ptr().cast()) };
+        let node = unsafe { Node::alone(WAITS, into.as_mut_ptr().cast()) };
         // SAFETY: it stays here until it was popped: `park` returns only then.
         unsafe { state.expecting.push_back(&node) };
         drop(state);
-        if let Some(promiser) = promiser {
-            promiser.wake(DONE);
-        }
+        promiser.wake(DONE);
         park(WaitReason::ChanReceive, ptr::from_ref(self) as usize);
-        // SAFETY: DONE says that a message was written.
-        (node.outcome() == DONE).then(|| unsafe { message.assume_init() })
+        node.outcome() == DONE
     }
 
     /// Messages that can be received.

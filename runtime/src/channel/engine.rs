@@ -8,6 +8,11 @@
 //!    again, under that channel's lock. Then park. Whoever finds one of the nodes claims the token, and so
 //!    decides for all of them; the others are taken out when the select wakes.
 //!
+//! A select whose time is up, or that has a `default`, makes the second pass as well, and then gives up
+//! by claiming its own wait instead of parking. Thus there was a moment at which none of its operations could
+//! be performed, which looking at one after the other doesn't show: what was empty may have been filled
+//! meanwhile, and what is empty now full before.
+//!
 //! Only one channel is locked at a time (Go locks all of a select's channels, in the order of their
 //! addresses, three times). What makes that possible is the token: when the second pass comes across
 //! an operation that can be performed while others are queued already, the select must first claim its
@@ -15,6 +20,10 @@
 //! nobody else can choose it, and it may claim a peer; should the peer have gone meanwhile, it starts
 //! anew. Two selects that face each other can't claim each other: whoever comes second holds the
 //! channel's lock, has claimed itself, and finds the other's node claimed or open, never in between.
+//!
+//! With two channels both may go away empty-handed, each having found the other gone, and start anew; that takes
+//! both to be between the same two instructions at the same time, and the next round is another matter of
+//! chance.
 //!
 //! Exactly one operation is won because a wait is ended once (`state::wait`) and the first pass has none.
 //!
@@ -24,7 +33,7 @@
 //! Nodes for up to [`INLINE`] operations lie on the stack.
 
 use crate::channel::reserve::{Begun, Prize, Wait};
-use crate::channel::state::{CLOSED, DONE, WAITS, WATCHES};
+use crate::channel::state::{CLOSED, DONE, PROMISED, WAITS, WATCHES};
 use crate::park::{WaitReason, WaitToken, begin, checkpoint, park};
 use crate::prim::clock::{self, NEVER};
 use crate::sched::current;
@@ -44,11 +53,13 @@ pub(super) trait Operation {
     fn delist(&self, node: &Node);
     /// Gives back what was won.
     fn cancel(&self, prize: Prize);
+    /// Waits until the promised message has been made; `false`: it won't be.
+    fn await_promise(&self) -> bool;
     /// When it can be performed without anybody's doing.
     fn due(&self) -> u64;
     /// Could it be performed now?
     fn is_ready(&self) -> bool;
-    /// `true`: it could be performed now. Otherwise the node is queued until it could.
+    /// `true`: it could be performed now, and the node is not queued. Otherwise it is.
     fn watch(&self, node: &Node) -> bool;
 }
 
@@ -66,17 +77,17 @@ impl Arm<'_> {
     }
 }
 
-/// How long a select waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// Not at all.
-    Now,
-    /// Until this time on the runtime's clock; [`NEVER`]: for ever.
-    Until(u64),
-}
+/// A deadline for selects that do not wait.
+pub(super) const NOW: u64 = 0;
 
-impl Patience {
-    pub(super) const FOREVER: Patience = Patience::Until(NEVER);
+/// How the second pass ended.
+enum Second<W> {
+    /// With this.
+    Won(W),
+    /// Something has changed: from the start.
+    LookAgain,
+    /// There was nothing, and the time is up.
+    GaveUp,
 }
 
 /// Goes through the arms, the first one first if `biased`, otherwise in random order, until `found`.
@@ -96,10 +107,11 @@ fn first<'a, R>(
     None
 }
 
-/// Wins one of the operations; `None`: the time is up.
+/// Wins one of the operations; `None`: there is none until `deadline` (on the runtime's clock; [`NOW`],
+/// [`NEVER`]).
 pub(super) fn select<'a>(
     arms: &mut [Arm<'a>],
-    patience: Patience,
+    deadline: u64,
     biased: bool,
 ) -> Option<(Arm<'a>, Prize)> {
     loop {
@@ -107,59 +119,62 @@ pub(super) fn select<'a>(
             Begun::Won(prize) => Some(prize),
             _ => None,
         });
-        let deadline = match (won, patience) {
-            (Some(won), Patience::Now) => return Some(won),
-            (Some(won), Patience::Until(_)) => {
-                checkpoint();
-                return Some(won);
+        let won = match won {
+            Some(won) => {
+                if deadline != NOW {
+                    checkpoint();
+                }
+                won
             }
-            (None, Patience::Now) => return None,
-            (None, Patience::Until(deadline)) => deadline,
+            None => {
+                // SAFETY: the wait is over when `second_pass` returns.
+                let token = unsafe { begin() };
+                match with_nodes(arms.len(), |nodes| {
+                    second_pass(arms, nodes, token, deadline)
+                }) {
+                    Second::Won(won) => won,
+                    Second::LookAgain => continue,
+                    Second::GaveUp => return None,
+                }
+            }
         };
-        if deadline != NEVER && deadline <= clock::now() {
-            return None;
-        }
-        // SAFETY: `wait_for` ends the wait.
-        let token = unsafe { begin() };
-        let won = with_nodes(arms.len(), |nodes| {
-            wait_to_begin(arms, nodes, token, deadline)
-        });
-        if won.is_some() {
-            return won;
+        match won {
+            (arm, Prize::Promised) if arm.operation.await_promise() => {
+                return Some((arm, Prize::Reserved));
+            }
+            (_, Prize::Promised) => {}
+            won => return Some(won),
         }
     }
 }
 
-/// The second pass. `None`: look again.
-fn wait_to_begin<'a>(
+fn second_pass<'a>(
     arms: &[Arm<'a>],
     nodes: &mut [MaybeUninit<Node>],
     token: WaitToken,
     deadline: u64,
-) -> Option<(Arm<'a>, Prize)> {
+) -> Second<(Arm<'a>, Prize)> {
     let mut queued = 0;
-    let mut parks = true;
-    let mut timed = true;
-    let mut won = None;
+    // What the pass came to if it didn't queue everything.
+    let mut stopped = None;
     for (arm, place) in arms.iter().zip(nodes.iter_mut()) {
         let node = place.write(Node::contested(token, WAITS, ptr::null_mut()));
-        match arm.operation.begin(Some((node, token))) {
-            Begun::Queued => {
-                queued += 1;
-                continue;
-            }
-            Begun::Won(prize) => {
-                won = Some((*arm, prize));
-                parks = false;
-            }
-            Begun::Lost => timed = false,
-            Begun::Gone => parks = false,
+        let begun = arm.operation.begin(Some((node, token)));
+        if begun != Begun::Queued {
+            stopped = Some((begun, *arm));
+            break;
         }
-        break;
+        queued += 1;
     }
-    if parks {
-        wait_for(arms, token, if timed { deadline } else { NEVER }, timed);
-    }
+    let mut end = match stopped {
+        None => wait(arms, token, deadline),
+        Some((Begun::Won(prize), arm)) => Second::Won((arm, prize)),
+        Some((Begun::Lost, _)) => {
+            park(WaitReason::Select, 0);
+            Second::LookAgain
+        }
+        Some((Begun::Gone | Begun::Queued, _)) => Second::LookAgain,
+    };
     for (arm, place) in arms.iter().zip(nodes.iter()).take(queued) {
         // SAFETY: the first `queued` nodes were written above.
         let node = unsafe { place.assume_init_ref() };
@@ -167,72 +182,88 @@ fn wait_to_begin<'a>(
             arm.operation.delist(node);
         }
         match node.outcome() {
-            DONE => won = Some((*arm, Prize::Reserved)),
-            CLOSED => won = Some((*arm, Prize::Closed)),
+            DONE => end = Second::Won((*arm, Prize::Reserved)),
+            PROMISED => end = Second::Won((*arm, Prize::Promised)),
+            CLOSED => end = Second::Won((*arm, Prize::Closed)),
             _ => {}
         }
     }
-    won
+    end
 }
 
-/// Parks until the wait is ended, by a waker or by the time.
-fn wait_for(arms: &[Arm<'_>], token: WaitToken, deadline: u64, timed: bool) {
+/// Parks until the wait is ended, by a waker or by the time; if that is up already, ends the wait itself.
+fn wait<W>(arms: &[Arm<'_>], token: WaitToken, deadline: u64) -> Second<W> {
+    let up = deadline == NOW || deadline != NEVER && deadline <= clock::now();
+    if up && let Some(waiter) = token.claim() {
+        waiter.cancel();
+        return Second::GaveUp;
+    }
+    // Also if somebody is just ending the wait of a select whose time is up.
     let due = arms.iter().map(|arm| arm.operation.due()).min();
     let when = due.unwrap_or(NEVER).min(deadline);
-    let timer = (timed && when != NEVER).then(|| timer::wake_at(when, token));
+    let timer = (!up && when != NEVER).then(|| timer::wake_at(when, token));
     park(WaitReason::Select, 0);
     if let Some(timer) = timer {
         timer::cancel(timer);
     }
+    Second::LookAgain
 }
 
-/// Waits until one of the operations could be performed; `None`: the time is up.
-pub(super) fn ready<'a>(arms: &mut [Arm<'a>], patience: Patience, biased: bool) -> Option<Arm<'a>> {
+/// Waits until one of the operations could be performed; `None`: none could until `deadline`, as for
+/// [`select`].
+pub(super) fn ready<'a>(arms: &mut [Arm<'a>], deadline: u64, biased: bool) -> Option<Arm<'a>> {
     loop {
-        let ready = first(arms, biased, |arm| arm.operation.is_ready().then_some(()));
-        let deadline = match (ready, patience) {
-            (Some((arm, ())), _) => return Some(arm),
-            (None, Patience::Now) => return None,
-            (None, Patience::Until(deadline)) => deadline,
-        };
-        if deadline != NEVER && deadline <= clock::now() {
-            return None;
+        if let Some((arm, ())) = first(arms, biased, |arm| arm.operation.is_ready().then_some(())) {
+            return Some(arm);
         }
-        // SAFETY: the wait is over when `wait_until_ready` returns.
+        // SAFETY: the wait is over when `second_look` returns.
         let token = unsafe { begin() };
-        with_nodes(arms.len(), |nodes| {
-            wait_until_ready(arms, nodes, token, deadline);
-        });
+        match with_nodes(arms.len(), |nodes| {
+            second_look(arms, nodes, token, deadline)
+        }) {
+            Second::Won(arm) => return Some(arm),
+            Second::LookAgain => {}
+            Second::GaveUp => return None,
+        }
     }
 }
 
-fn wait_until_ready(
-    arms: &[Arm<'_>],
+/// The second pass of [`ready`]: nodes that only watch.
+fn second_look<'a>(
+    arms: &[Arm<'a>],
     nodes: &mut [MaybeUninit<Node>],
     token: WaitToken,
     deadline: u64,
-) {
+) -> Second<Arm<'a>> {
     let mut queued = 0;
-    let mut parks = true;
+    let mut ready = None;
     for (arm, place) in arms.iter().zip(nodes.iter_mut()) {
         let node = place.write(Node::contested(token, WATCHES, ptr::null_mut()));
         if arm.operation.watch(node) {
-            // Ready: the wait is given up, unless somebody is ending it.
-            if let Some(waiter) = token.claim() {
-                waiter.cancel();
-                parks = false;
-            }
+            ready = Some(*arm);
             break;
         }
         queued += 1;
     }
-    if parks {
-        wait_for(arms, token, deadline, true);
-    }
+    let end = match ready {
+        None => wait(arms, token, deadline),
+        Some(arm) => {
+            match token.claim() {
+                Some(waiter) => waiter.cancel(),
+                // Somebody is just ending the wait.
+                None => park(WaitReason::Select, 0),
+            }
+            Second::Won(arm)
+        }
+    };
     for (arm, place) in arms.iter().zip(nodes.iter()).take(queued) {
         // SAFETY: the first `queued` nodes were written above.
-        arm.operation.delist(unsafe { place.assume_init_ref() });
+        let node = unsafe { place.assume_init_ref() };
+        if !node.was_popped() {
+            arm.operation.delist(node);
+        }
     }
+    end
 }
 
 /// Calls `f` with room for this many nodes, which stay in place meanwhile.

@@ -9,11 +9,11 @@ use crate::channel::reserve::{Begun, Prize, Wait, end_own_wait};
 use crate::channel::timed::Clock;
 use crate::channel::{deadline, from_now};
 use crate::park::{WaitReason, begin, park};
-use crate::prim::clock::{self, NEVER};
+use crate::prim::clock::NEVER;
 use crate::sync::waitq::Node;
 use crate::timer;
 use std::fmt;
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,10 +84,15 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         match &self.flavor {
-            Flavor::Channel(channel) => channel.try_recv().map_err(|error| match error {
-                NotReceived::Empty => TryRecvError::Empty,
-                NotReceived::Closed => TryRecvError::Disconnected,
-            }),
+            Flavor::Channel(channel) => {
+                let mut message = MaybeUninit::uninit();
+                match channel.try_recv(&mut message) {
+                    // SAFETY: after `Ok` it is there.
+                    Ok(()) => Ok(unsafe { message.assume_init() }),
+                    Err(NotReceived::Empty) => Err(TryRecvError::Empty),
+                    Err(NotReceived::Closed) => Err(TryRecvError::Disconnected),
+                }
+            }
             Flavor::Clock(clock) => clock.try_take().map(message).ok_or(TryRecvError::Empty),
             Flavor::Never => Err(TryRecvError::Empty),
         }
@@ -113,7 +118,14 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn recv(&self) -> Result<T, RecvError> {
         match &self.flavor {
-            Flavor::Channel(channel) => channel.recv(None).map_err(|_| RecvError),
+            Flavor::Channel(channel) => {
+                let mut message = MaybeUninit::uninit();
+                match channel.recv(&mut message, None) {
+                    // SAFETY: after `Ok` it is there.
+                    Ok(()) => Ok(unsafe { message.assume_init() }),
+                    Err(_) => Err(RecvError),
+                }
+            }
             _ => self.recv_until(None).map_err(|_| RecvError),
         }
     }
@@ -146,10 +158,15 @@ impl<T> Receiver<T> {
 
     fn recv_until(&self, deadline: Option<u64>) -> Result<T, RecvTimeoutError> {
         match &self.flavor {
-            Flavor::Channel(channel) => channel.recv(deadline).map_err(|error| match error {
-                NotReceived::Empty => RecvTimeoutError::Timeout,
-                NotReceived::Closed => RecvTimeoutError::Disconnected,
-            }),
+            Flavor::Channel(channel) => {
+                let mut message = MaybeUninit::uninit();
+                match channel.recv(&mut message, deadline) {
+                    // SAFETY: after `Ok` it is there.
+                    Ok(()) => Ok(unsafe { message.assume_init() }),
+                    Err(NotReceived::Empty) => Err(RecvTimeoutError::Timeout),
+                    Err(NotReceived::Closed) => Err(RecvTimeoutError::Disconnected),
+                }
+            }
             Flavor::Clock(clock) => clock
                 .recv(deadline)
                 .map(message)
@@ -243,11 +260,7 @@ impl<T> Receiver<T> {
     pub(super) fn finish(&self, prize: Prize) -> Result<T, RecvError> {
         match (prize, &self.flavor) {
             (Prize::Instant(instant), _) => Ok(message(instant)),
-            (Prize::Reserved, Flavor::Channel(channel)) => match channel.finish_recv() {
-                Some(message) => Ok(message),
-                // The select on the other side panicked while it made its message.
-                None => self.recv(),
-            },
+            (Prize::Reserved, Flavor::Channel(channel)) => Ok(channel.finish_recv()),
             _ => Err(RecvError),
         }
     }
@@ -311,6 +324,13 @@ impl<T> Operation for Receiver<T> {
         }
     }
 
+    fn await_promise(&self) -> bool {
+        match &self.flavor {
+            Flavor::Channel(channel) => channel.await_promise(),
+            _ => unreachable!("a clock promises nothing"),
+        }
+    }
+
     fn due(&self) -> u64 {
         match &self.flavor {
             Flavor::Clock(clock) => clock.due(),
@@ -330,8 +350,13 @@ impl<T> Operation for Receiver<T> {
         match &self.flavor {
             Flavor::Channel(channel) => channel.watch_recv(node),
             Flavor::Clock(clock) => {
+                if clock.is_due() {
+                    return true;
+                }
+                // Should it become due just now, the select's timer, armed for `due`, tells so.
                 // SAFETY: a select takes its nodes out before it returns (`engine`).
-                clock.is_due() || unsafe { clock.enlist(node) } <= clock::now()
+                unsafe { clock.enlist(node) };
+                false
             }
             Flavor::Never => false,
         }

@@ -9,18 +9,24 @@
 //! | a message in the ring | `owed` + 1 | taking the first one |
 //! | a place in the ring | `promised` + 1 | putting the message there |
 //! | with capacity 0: a sender that waits with its message | it is put into the ring, `owed` + 1 | taking it |
-//! | with capacity 0: a receiver that waits | `promised` + 1, `owed` + 1 on its behalf | handing it over |
-//! | with capacity 0: another select, on the other side | both | the sending one, then the receiving one |
+//! | with capacity 0: a receiver that waits | all three, as in the next line | handing it over |
+//! | with capacity 0: another select, on the other side | `promised`, `owed`, `unmet` + 1 | see below |
 //!
-//! In the last two cases a receiver is owed a message that is yet to be made. It waits in `expecting`, which
-//! only redeemed promises serve. As nobody is tied to anybody in particular, a reservation needs no
-//! address, and one that is given up (because evaluating the message panicked) is simply taken back; the
-//! receiver it leaves behind looks again.
+//! In the last two cases a receiver is owed a message that is yet to be made. It waits for it in `expecting`,
+//! which only redeemed promises serve; a select does so before it tells its user that it has won
+//! ([`await_promise`](Chan::await_promise)), so that it can go on looking if the message isn't made, because
+//! that panics. Once the message is in the ring, the promise is met, and the reservation like any other.
+//!
+//! Nobody is tied to anybody in particular, so a reservation needs no address. Messages are taken in the
+//! order in which they were sent, by whoever takes one next, and a message that is owed no longer takes up
+//! room.
 
 use crate::channel::core::Chan;
-use crate::channel::state::{DONE, LOOK_AGAIN, Locked, is_peer};
-use crate::park::WaitToken;
+use crate::channel::state::{DONE, LOOK_AGAIN, Locked, PROMISED, WAITS, is_peer};
+use crate::park::{WaitReason, WaitToken, park};
 use crate::sync::waitq::{Batch, Node};
+use std::mem::ManuallyDrop;
+use std::ptr;
 use std::time::Instant;
 
 /// What a select has won.
@@ -28,6 +34,8 @@ use std::time::Instant;
 pub(super) enum Prize {
     /// A message, or a place for one.
     Reserved,
+    /// A message that another select has yet to make.
+    Promised,
     /// To be told that the other side is gone.
     Closed,
     /// What a clock delivered.
@@ -69,12 +77,10 @@ impl<T> Chan<T> {
             let Some(receiver) = state.receivers.pop_where(|node| is_peer(node, me)) else {
                 return Begun::Gone;
             };
-            state.owed += 1;
-            state.promised += 1;
-            let slot = receiver.node().slot;
-            if slot.is_null() {
+            state.promise();
+            if receiver.node().slot.is_null() {
                 drop(state);
-                receiver.wake(DONE);
+                receiver.wake(PROMISED);
             } else {
                 // It goes on waiting, for this very promise.
                 state.expecting.requeue(receiver);
@@ -97,13 +103,23 @@ impl<T> Chan<T> {
             return Begun::Lost;
         }
         if state.is_available() {
+            // From now on its place is free.
             state.owed += 1;
+            let woken = state.settle();
+            drop(state);
+            woken.wake_all(DONE);
         } else if state.closed {
             return Begun::Won(Prize::Closed);
         } else {
             let Some(sender) = state.senders.pop_where(|node| is_peer(node, me)) else {
                 return Begun::Gone;
             };
+            if sender.node().slot.is_null() {
+                state.promise();
+                drop(state);
+                sender.wake(DONE);
+                return Begun::Won(Prize::Promised);
+            }
             // SAFETY: it was popped from `senders`.
             unsafe { state.admit(&sender) };
             state.owed += 1;
@@ -138,51 +154,70 @@ impl<T> Chan<T> {
         unsafe { state.side(sends).remove(node) };
     }
 
-    /// Redeems [`Prize::Reserved`] of `begin_send`, or of a node in `senders` woken with [`DONE`].
-    pub(super) fn finish_send(&self, message: T) -> Result<(), T> {
+    /// Redeems [`Prize::Reserved`] of `begin_send`, or of a node in `senders` woken with [`DONE`]. `false`: all
+    /// receivers are gone, and the message is still there.
+    ///
+    /// # Safety
+    /// `message` is there. If the result is `true`, it no longer is.
+    pub(super) unsafe fn finish_send(&self, message: &mut ManuallyDrop<T>) -> bool {
         let mut state = self.state.lock();
         state.promised -= 1;
         if state.closed {
-            return Err(message);
+            return false;
         }
-        if let Some(receiver) = state.expecting.pop() {
-            state.owed -= 1;
-            drop(state);
-            // SAFETY: who expects a message has room for it there.
-            unsafe { receiver.node().slot.cast::<T>().write(message) };
-            receiver.wake(DONE);
-        } else {
-            state.ring.push(message);
-            let mut woken = state.settle();
-            if state.message_watched && state.is_available() {
-                woken.append(state.message_watchers());
+        // SAFETY: it is there (contract), and taken once: the result is `true`.
+        let message = unsafe { ManuallyDrop::take(message) };
+        let receiver = state.expecting.pop();
+        match receiver.as_ref().map(|receiver| receiver.node().slot) {
+            Some(slot) if !slot.is_null() => {
+                let message = state.in_turn(message);
+                state.owed -= 1;
+                // SAFETY: who expects a message, and isn't a select, has room for it there.
+                unsafe { slot.cast::<T>().write(message) };
             }
-            drop(state);
-            woken.wake_all(DONE);
+            _ => state.ring.push(message),
         }
-        Ok(())
+        if receiver.is_some() {
+            state.unmet -= 1;
+        }
+        let woken = state.settle();
+        drop(state);
+        if let Some(receiver) = receiver {
+            receiver.wake(DONE);
+        }
+        woken.wake_all(DONE);
+        true
     }
 
-    /// Redeems [`Prize::Reserved`] of `begin_recv`, or of a node in `receivers` woken with [`DONE`]. `None`:
-    /// the sender has changed its mind.
-    pub(super) fn finish_recv(&self) -> Option<T> {
+    /// A select has won [`Prize::Promised`], or was woken with [`PROMISED`]: waits for the message. `true`: it
+    /// has come, and the prize is now [`Prize::Reserved`]. `false`: it won't, and there is no prize.
+    pub(super) fn await_promise(&self) -> bool {
         let mut state = self.state.lock();
-        if let Some(message) = state.ring.pop() {
-            state.owed -= 1;
-            let mut woken = state.settle();
-            if state.room_watched && state.has_room() {
-                woken.append(state.room_watchers());
-            }
-            drop(state);
-            woken.wake_all(DONE);
-            return Some(message);
+        // More messages than those who have won one, and know it, will take.
+        if state.ring.len() > (state.owed - state.unmet) as usize {
+            state.unmet -= 1;
+            return true;
         }
-        if state.owed > state.promised {
+        if state.unmet > state.promised {
             // One promise was taken back, and nobody else has noticed.
+            state.unmet -= 1;
             state.owed -= 1;
-            return None;
+            return false;
         }
-        self.expect(state, None)
+        // SAFETY: it is pushed and parked for right below. A select's goroutine or thread has a slot.
+        let node = unsafe { Node::alone(WAITS, ptr::null_mut()) };
+        // SAFETY: it stays here until it was popped: `park` returns only then.
+        unsafe { state.expecting.push_back(&node) };
+        drop(state);
+        park(WaitReason::Select, ptr::from_ref(self) as usize);
+        node.outcome() == DONE
+    }
+
+    /// Redeems [`Prize::Reserved`] of `begin_recv`, or of a node in `receivers` woken with [`DONE`].
+    pub(super) fn finish_recv(&self) -> T {
+        let mut state = self.state.lock();
+        state.owed -= 1;
+        state.ring.pop().expect("what is owed is in the ring")
     }
 
     /// Gives up what `begin_send` reserved.
@@ -191,6 +226,7 @@ impl<T> Chan<T> {
         state.promised -= 1;
         let left = state.expecting.pop();
         if left.is_some() {
+            state.unmet -= 1;
             state.owed -= 1;
         }
         let mut woken = state.settle();

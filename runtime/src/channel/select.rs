@@ -1,7 +1,7 @@
 //! `Select`: waiting for several channel operations, of which the set is made at run time; and what
 //! `select!` expands to.
 
-use crate::channel::engine::{self, Arm, Operation, Patience};
+use crate::channel::engine::{self, Arm, NOW, Operation};
 use crate::channel::error::{
     ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError,
 };
@@ -155,9 +155,14 @@ impl<'a> Select<'a> {
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// There was a moment during the call at which none could be.
+    ///
+    /// # Blocking
+    ///
+    /// Does not wait for anybody to do anything, but is a switch point all the same: another goroutine may
+    /// be about to choose an operation for it.
     pub fn try_select(&mut self) -> Result<SelectedOperation<'a>, TrySelectError> {
-        choose(&mut self.arms, Patience::Now, self.biased).ok_or(TrySelectError)
+        choose(&mut self.arms, NOW, self.biased).ok_or(TrySelectError)
     }
 
     /// Waits until an operation can be performed.
@@ -201,7 +206,7 @@ impl<'a> Select<'a> {
         &mut self,
         deadline: Option<u64>,
     ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        choose(&mut self.arms, until(deadline), self.biased).ok_or(SelectTimeoutError)
+        choose(&mut self.arms, deadline.unwrap_or(NEVER), self.biased).ok_or(SelectTimeoutError)
     }
 
     /// The number of an operation that could be performed now. Another goroutine may get there first.
@@ -210,7 +215,7 @@ impl<'a> Select<'a> {
     ///
     /// There is none.
     pub fn try_ready(&mut self) -> Result<usize, TryReadyError> {
-        match engine::ready(&mut self.arms, Patience::Now, self.biased) {
+        match engine::ready(&mut self.arms, NOW, self.biased) {
             Some(arm) => Ok(arm.index),
             None => Err(TryReadyError),
         }
@@ -238,7 +243,7 @@ impl<'a> Select<'a> {
     /// ```
     pub fn ready(&mut self) -> usize {
         demand_operations(&self.arms);
-        engine::ready(&mut self.arms, Patience::FOREVER, self.biased)
+        engine::ready(&mut self.arms, NEVER, self.biased)
             .expect("for ever does not end")
             .index
     }
@@ -262,7 +267,7 @@ impl<'a> Select<'a> {
     }
 
     fn ready_until(&mut self, deadline: Option<u64>) -> Result<usize, ReadyTimeoutError> {
-        match engine::ready(&mut self.arms, until(deadline), self.biased) {
+        match engine::ready(&mut self.arms, deadline.unwrap_or(NEVER), self.biased) {
             Some(arm) => Ok(arm.index),
             None => Err(ReadyTimeoutError),
         }
@@ -294,6 +299,10 @@ pub struct SelectedOperation<'a> {
     arm: Arm<'a>,
     prize: Prize,
 }
+
+// As `Select`: what it refers to is changed as a whole, under a lock.
+impl UnwindSafe for SelectedOperation<'_> {}
+impl RefUnwindSafe for SelectedOperation<'_> {}
 
 impl SelectedOperation<'_> {
     /// The operation's number.
@@ -327,10 +336,6 @@ impl SelectedOperation<'_> {
     /// # Panics
     ///
     /// If the select was not given this very receiver for this operation.
-    ///
-    /// # Blocking
-    ///
-    /// Blocks in one case: with capacity 0, if the sender is a select too, until it has made its message.
     pub fn recv<T>(self, r: &Receiver<T>) -> Result<T, RecvError> {
         assert!(
             self.arm.handle() == ptr::from_ref(r).cast(),
@@ -359,16 +364,8 @@ impl Drop for SelectedOperation<'_> {
     }
 }
 
-fn until(deadline: Option<u64>) -> Patience {
-    Patience::Until(deadline.unwrap_or(NEVER))
-}
-
-fn choose<'a>(
-    arms: &mut [Arm<'a>],
-    patience: Patience,
-    biased: bool,
-) -> Option<SelectedOperation<'a>> {
-    let (arm, prize) = engine::select(arms, patience, biased)?;
+fn choose<'a>(arms: &mut [Arm<'a>], deadline: u64, biased: bool) -> Option<SelectedOperation<'a>> {
+    let (arm, prize) = engine::select(arms, deadline, biased)?;
     Some(SelectedOperation { arm, prize })
 }
 
@@ -381,7 +378,7 @@ fn demand_operations(arms: &[Arm<'_>]) {
 
 fn select_any<'a>(arms: &mut [Arm<'a>], biased: bool) -> SelectedOperation<'a> {
     demand_operations(arms);
-    choose(arms, Patience::FOREVER, biased).expect("for ever does not end")
+    choose(arms, NEVER, biased).expect("for ever does not end")
 }
 
 // --- what the macros expand to ------------------------------------------------------------------------
@@ -425,7 +422,7 @@ pub fn try_select<'a, const N: usize>(
     arms: [Arm<'a>; N],
     biased: bool,
 ) -> Result<SelectedOperation<'a>, TrySelectError> {
-    choose(&mut numbered(arms), Patience::Now, biased).ok_or(TrySelectError)
+    choose(&mut numbered(arms), NOW, biased).ok_or(TrySelectError)
 }
 
 /// Waits for one of the arms, for at most `timeout`.
@@ -438,5 +435,10 @@ pub fn select_timeout<'a, const N: usize>(
     timeout: Duration,
     biased: bool,
 ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-    choose(&mut numbered(arms), until(from_now(timeout)), biased).ok_or(SelectTimeoutError)
+    choose(
+        &mut numbered(arms),
+        from_now(timeout).unwrap_or(NEVER),
+        biased,
+    )
+    .ok_or(SelectTimeoutError)
 }

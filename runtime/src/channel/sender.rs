@@ -9,6 +9,7 @@ use crate::channel::{deadline, from_now};
 use crate::prim::clock::NEVER;
 use crate::sync::waitq::Node;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
@@ -61,10 +62,12 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn try_send(&self, msg: T) -> Result<(), TrySendError<T>> {
-        match self.channel.try_send(msg) {
+        let mut msg = ManuallyDrop::new(msg);
+        // SAFETY: the message is there, and used again only if it was not sent.
+        match unsafe { self.channel.try_send(&mut msg) } {
             Ok(()) => Ok(()),
-            Err(NotSent::Full(msg)) => Err(TrySendError::Full(msg)),
-            Err(NotSent::Closed(msg)) => Err(TrySendError::Disconnected(msg)),
+            Err(NotSent::Full) => Err(TrySendError::Full(ManuallyDrop::into_inner(msg))),
+            Err(NotSent::Closed) => Err(TrySendError::Disconnected(ManuallyDrop::into_inner(msg))),
         }
     }
 
@@ -88,9 +91,11 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
-        match self.channel.send(msg, None) {
+        let mut msg = ManuallyDrop::new(msg);
+        // SAFETY: the message is there, and used again only if it was not sent.
+        match unsafe { self.channel.send(&mut msg, None) } {
             Ok(()) => Ok(()),
-            Err(NotSent::Closed(msg) | NotSent::Full(msg)) => Err(SendError(msg)),
+            Err(_) => Err(SendError(ManuallyDrop::into_inner(msg))),
         }
     }
 
@@ -124,10 +129,14 @@ impl<T> Sender<T> {
     }
 
     fn send_until(&self, msg: T, deadline: Option<u64>) -> Result<(), SendTimeoutError<T>> {
-        match self.channel.send(msg, deadline) {
+        let mut msg = ManuallyDrop::new(msg);
+        // SAFETY: the message is there, and used again only if it was not sent.
+        match unsafe { self.channel.send(&mut msg, deadline) } {
             Ok(()) => Ok(()),
-            Err(NotSent::Full(msg)) => Err(SendTimeoutError::Timeout(msg)),
-            Err(NotSent::Closed(msg)) => Err(SendTimeoutError::Disconnected(msg)),
+            Err(NotSent::Full) => Err(SendTimeoutError::Timeout(ManuallyDrop::into_inner(msg))),
+            Err(NotSent::Closed) => Err(SendTimeoutError::Disconnected(ManuallyDrop::into_inner(
+                msg,
+            ))),
         }
     }
 
@@ -168,10 +177,12 @@ impl<T> Sender<T> {
 
     /// Redeems what a select has won.
     pub(super) fn finish(&self, prize: Prize, msg: T) -> Result<(), SendError<T>> {
-        match prize {
-            Prize::Closed => Err(SendError(msg)),
-            Prize::Reserved | Prize::Instant(_) => self.channel.finish_send(msg).map_err(SendError),
+        let mut msg = ManuallyDrop::new(msg);
+        // SAFETY: the message is there, and used again only if it was not sent.
+        if prize == Prize::Reserved && unsafe { self.channel.finish_send(&mut msg) } {
+            return Ok(());
         }
+        Err(SendError(ManuallyDrop::into_inner(msg)))
     }
 }
 
@@ -188,6 +199,10 @@ impl<T> Operation for Sender<T> {
         if prize == Prize::Reserved {
             self.channel.cancel_send();
         }
+    }
+
+    fn await_promise(&self) -> bool {
+        unreachable!("a sender is promised nothing")
     }
 
     fn due(&self) -> u64 {

@@ -14,6 +14,9 @@ pub(super) const CLOSED: Outcome = FIRST_OWN + 1;
 /// What was promised will not come, or a clock was changed: look again.
 pub(super) const LOOK_AGAIN: Outcome = FIRST_OWN + 2;
 
+/// The waiter's select has won this operation, but the message is yet to be made by another select.
+pub(super) const PROMISED: Outcome = FIRST_OWN + 3;
+
 /// A node's tag: it waits to send or receive.
 pub(super) const WAITS: usize = 0;
 /// A node's tag: it only waits until it could (`Select::ready`).
@@ -23,10 +26,12 @@ pub(super) struct State<T> {
     pub(super) ring: Ring<T>,
     /// Places in the ring; [`usize::MAX`] if unbounded.
     pub(super) capacity: usize,
-    /// Messages that selects have won and not yet taken.
+    /// Messages that receivers have won and not yet taken.
     pub(super) owed: u32,
     /// Messages that selects have won the right to send and not yet sent.
     pub(super) promised: u32,
+    /// How many of those in `owed` are to be kept by a promise, and have not been yet. Capacity 0 only.
+    pub(super) unmet: u32,
     pub(super) senders: WaitList,
     pub(super) receivers: WaitList,
     /// Receivers that are owed a promised message.
@@ -48,7 +53,21 @@ impl<T> State<T> {
 
     #[inline(always)]
     pub(super) fn has_room(&self) -> bool {
-        self.ring.len() + (self.promised as usize) < self.capacity
+        // With a capacity, what is owed is in the ring; but for what was owed to a select whose operation was
+        // forgotten, when the messages have been discarded.
+        let taken = self.ring.len().saturating_sub(self.owed as usize);
+        self.capacity != 0 && taken + (self.promised as usize) < self.capacity
+    }
+
+    /// A message that is handed over directly takes its turn behind those in the ring, which are all owed:
+    /// returns the one whose turn it is. A select that has won gets a later one.
+    #[inline(always)]
+    pub(super) fn in_turn(&mut self, message: T) -> T {
+        if self.owed == 0 {
+            return message;
+        }
+        self.ring.push(message);
+        self.ring.pop().expect("just pushed")
     }
 
     /// Could a select with this token send?
@@ -99,6 +118,13 @@ impl<T> State<T> {
         Some(sender)
     }
 
+    /// A sending select and a receiver have found each other; the message is yet to be made.
+    pub(super) fn promise(&mut self) {
+        self.owed += 1;
+        self.promised += 1;
+        self.unmet += 1;
+    }
+
     /// Takes a waiting sender's message into the ring; to a select it promises the place.
     ///
     /// # Safety
@@ -114,7 +140,8 @@ impl<T> State<T> {
         }
     }
 
-    /// After a reservation was redeemed or given up: brings together what can be (invariants 1 and 2).
+    /// After a reservation was made, redeemed or given up: brings together what can be (invariants 1 and 2),
+    /// and collects those who watch for what is there then.
     pub(super) fn settle(&mut self) -> Batch {
         let mut woken = Batch::new();
         loop {
@@ -134,18 +161,23 @@ impl<T> State<T> {
                 }
                 woken.push(receiver);
             } else {
-                return woken;
+                break;
             }
         }
+        if self.message_watched && self.is_available() {
+            woken.append(self.message_watchers());
+        }
+        if self.room_watched && self.has_room() {
+            woken.append(self.room_watchers());
+        }
+        woken
     }
 }
 
 /// Takes everybody out who only watches.
 fn watchers(list: &mut WaitList) -> Batch {
     let mut batch = Batch::new();
-    while let Some(watcher) = list.pop_where(|node| node.tag == WATCHES) {
-        batch.push(watcher);
-    }
+    list.pop_each(&mut batch, |node| node.tag == WATCHES);
     batch
 }
 

@@ -243,6 +243,9 @@ impl Clock {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::channel::Receiver;
+    use crate::channel::engine::Operation;
+    use std::sync::Arc;
 
     const MS: Duration = Duration::from_millis(1);
     const HOUR: Duration = Duration::from_secs(3600);
@@ -331,6 +334,29 @@ mod tests {
         // Due but not received, so still active; and what it would have delivered is gone.
         assert!(clock.stop());
         assert_eq!(clock.try_take(), None);
+    }
+
+    /// A watcher that is told at once isn't queued: nobody would take its node out.
+    #[test]
+    fn a_clock_that_becomes_due_while_it_is_looked_at_queues_nobody() {
+        for _ in 0..2000 {
+            let clock = Arc::new(Clock::once(Some(Instant::now() + Duration::from_micros(2))));
+            let receiver = Receiver::of_clock(Arc::clone(&clock));
+            loop {
+                // SAFETY: it is ended right below.
+                let token = unsafe { begin() };
+                let node = Node::contested(token, 0, ptr::null_mut());
+                let is_due = receiver.watch(&node);
+                token.claim().expect("nobody else knows it").cancel();
+                let was_queued = !clock.0.lock().waiters.is_empty();
+                // SAFETY: it was enlisted there, or nowhere.
+                unsafe { clock.delist(&node) };
+                assert_ne!(was_queued, is_due);
+                if is_due {
+                    break;
+                }
+            }
+        }
     }
 
     #[test]

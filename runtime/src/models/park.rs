@@ -25,6 +25,16 @@ pub(crate) unsafe fn begin() -> WaitToken {
     }
 }
 
+/// Can the caller be made a [`Waiter`] without much ado?
+pub(crate) fn has_slot() -> bool {
+    current::has_slot()
+}
+
+/// See [`has_slot`].
+pub(crate) fn take_slot() {
+    current::g();
+}
+
 /// Blocks the caller until its [`Waiter`] is used.
 pub(crate) fn park(_: WaitReason, _: usize) {
     let g = current::g();

@@ -229,20 +229,28 @@ pub(crate) mod current {
         SLOTS.take();
     }
 
+    /// The caller's slot, if it has one already.
+    fn mine() -> Option<GRef> {
+        let id = thread::current().id();
+        SLOTS.with_borrow(|slots| {
+            let mine = slots.iter().find(|(of, _)| *of == id);
+            mine.map(|(_, g)| GRef(NonNull::from(&**g)))
+        })
+    }
+
+    /// Has the caller a slot already?
+    pub(crate) fn has_slot() -> bool {
+        mine().is_some()
+    }
+
     /// The caller's slot.
     pub(crate) fn g() -> GRef {
-        let id = thread::current().id();
-        let find = || {
-            SLOTS.with_borrow(|slots| {
-                let mine = slots.iter().find(|(of, _)| *of == id);
-                mine.map(|(_, g)| GRef(NonNull::from(&**g)))
-            })
-        };
-        find().unwrap_or_else(|| {
+        mine().unwrap_or_else(|| {
             // loom may switch in here.
             let g = G::new();
+            let id = thread::current().id();
             SLOTS.with_borrow_mut(|slots| slots.push((id, g)));
-            find().expect("it has just been put there")
+            mine().expect("it has just been put there")
         })
     }
 

@@ -1,10 +1,10 @@
 //! Who waits for a group goes on when all are done, not before, and sees what they did; and a generation
-//! ends before the next one's waiters queue.
+//! ends before the next one's waiters queue. The whole of it; `state::models::wait_group` is about its word.
 
 #[path = "../group/wait_group.rs"]
 mod real;
 
-use super::{Model, Owned, every_ordering_is_needed, saw};
+use super::{Model, Owned, saw};
 use crate::park;
 use crate::prim::mutant::{Mutant, Width};
 use crate::sched::current;
@@ -168,12 +168,4 @@ fn who_tires_leaves_the_others_waiting() {
 fn nobody_is_forgotten() {
     TWO_WORKERS.fails_for(WITHOUT_WAITED, "deadlock");
     TWO_WAIT.fails_for(WITHOUT_WAITED, "deadlock");
-}
-
-#[test]
-fn every_ordering_of_the_wait_group_is_needed() {
-    every_ordering_is_needed(
-        "state/wait_group.rs",
-        &[TWO_WORKERS, TIRES, TWO_WAIT, GENERATIONS],
-    );
 }

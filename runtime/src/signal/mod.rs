@@ -299,12 +299,12 @@ impl Error for Received {}
 /// As [`notify`], but the list may be empty.
 ///
 /// ```
-/// use corio::signal::{self, SIGHUP};
+/// use corio::signal::{self, SIGUSR2};
 ///
-/// signal::ignore(&[SIGHUP])?;
-/// assert!(signal::is_ignored(SIGHUP));
-/// signal::reset(&[SIGHUP]);
-/// assert!(!signal::is_ignored(SIGHUP));
+/// signal::ignore(&[SIGUSR2])?;
+/// assert!(signal::is_ignored(SIGUSR2));
+/// signal::reset(&[SIGUSR2]);
+/// assert!(!signal::is_ignored(SIGUSR2));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn ignore(signals: &[Signal]) -> io::Result<()> {

@@ -11,8 +11,10 @@
 //!
 //! signal-hook can't take its handler away again: it would go on swallowing a signal that nobody wants. So its
 //! action is kept here once it has been set, and put in and out by ourselves. If somebody else has set
-//! another action meanwhile it is left alone. It also says `SA_ONSTACK`, which signal-hook does not: a
-//! handler on a goroutine's stack might not fit what is left of it.
+//! another action meanwhile it is left alone. (Who registers with signal-hook for the same signal, and after
+//! us, shares its handler with us, and loses it with us. That can't be told from outside.) It also says
+//! `SA_ONSTACK`, which signal-hook does not: a handler on a goroutine's stack might not fit what is left of
+//! it.
 //!
 //! That a subscriber's channel has no receiver any more is noticed when it is looked at: when a signal
 //! comes, before anything else is done with it; and when somebody subscribes or unsubscribes. So a signal

@@ -27,7 +27,7 @@
 
 use crate::prim::atomic::{AtomicU64, Ordering};
 
-const WAITED: u64 = 1;
+pub(super) const WAITED: u64 = 1;
 const ONE: u64 = 2;
 /// The largest counter. Far from where the sign bit is, so that even many at once who add to it don't
 /// reach that.
@@ -98,8 +98,7 @@ impl WaitGroupWord {
             if n > MAX || counter(seen) > (MAX - n) as i64 {
                 return Added::TooMany;
             }
-            // Relaxed: an `add` says nothing about memory, and as a read-modify-write it does not end
-            // the release sequences of the `done`s before it.
+            // Relaxed: an `add` says nothing about memory.
             match self.0.compare_exchange_weak(
                 seen,
                 seen.wrapping_add(n * ONE),
@@ -115,8 +114,8 @@ impl WaitGroupWord {
     /// Takes one off the counter.
     #[inline]
     pub(crate) fn done(&self) -> Done {
-        // Release: partner of the Acquires in `count`, `enlist` and `release`. As a read-modify-write it
-        // does not end the release sequences of the `done`s before it, so these acquire from all of them.
+        // Release: partner of the Acquires in `count`, `enlist` and `release`, each of which sees what all
+        // did who were done: a read-modify-write does not end the release sequences before it.
         let before = self.0.fetch_sub(ONE, Ordering::Release);
         if before == ONE | WAITED {
             return Done::Release;
@@ -129,7 +128,6 @@ impl WaitGroupWord {
 
     #[cold]
     fn take_back(&self) -> Done {
-        // Relaxed: who lets waiters go because of this acquires in `release`.
         let before = self.0.fetch_add(ONE, Ordering::Relaxed);
         Done::Negative {
             release: before.wrapping_add(ONE) == WAITED,
@@ -161,16 +159,17 @@ impl WaitGroupWord {
         }
     }
 
-    /// The last who waited gave up. Only under the queue's lock, when the queue is empty.
+    /// The last who waited gave up. Only under the queue's lock, by whoever took the last out.
     pub(crate) fn nobody_waits(&self) {
-        self.0.fetch_and(!WAITED, Ordering::Relaxed);
+        let before = self.0.fetch_sub(WAITED, Ordering::Relaxed);
+        debug_assert_ne!(before & WAITED, 0, "there was somebody in the queue");
     }
 
     /// Ends the generation. `true`: the caller lets everybody in the queue go. Only under the queue's lock.
     #[must_use]
     pub(crate) fn release(&self) -> bool {
-        // Acquire: partner of the Releases in `done`; what all of them did is passed on by waking.
-        // (0, `WAITED`) is only left under the lock, so this fails only if somebody else has released.
+        // Acquire: partner of the Releases in `done`; whoever is let go sees what all did. (0, `WAITED`) is
+        // only left under the lock, so this fails only if somebody else has released.
         self.0
             .compare_exchange(WAITED, 0, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()

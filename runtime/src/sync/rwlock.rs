@@ -13,12 +13,13 @@ use super::raw::rwlock::RawRwLock;
 ///
 /// # Fairness
 ///
-/// Nobody starves: readers don't get in while somebody waits, and a writer that unlocks lets the readers in
-/// that wait if one of them is first. Among writers it goes as with [`Mutex`](super::Mutex).
+/// Among those who wait it goes as with [`Mutex`](super::Mutex): an open lock is for whoever comes first, and
+/// who has tried for 1 ms is handed it. While readers are in, no others get in if a writer waits. So neither
+/// readers nor writers starve. (`try_read` gives up if anybody waits, also a second upgradable reader.)
 ///
-/// So a caller that reads already and reads again may wait for a writer that waits for it: use
+/// And so a caller that reads already and reads again may wait for a writer that waits for it: use
 /// [`RecursiveRwLock`] for that. As in parking_lot 0.13 it is a type of its own, instead of a method
-/// `read_recursive`, because a writer could only be kept out by every reader of the lock.
+/// `read_recursive`.
 ///
 /// # Blocking
 ///

@@ -534,15 +534,10 @@ fn overflow(have: usize, more: usize) -> ! {
 
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut waiting = 0;
-        self.core.waiters().any(|_| {
-            waiting += 1;
-            false
-        });
         let word = self.core.word.load(Ordering::Relaxed);
         f.debug_struct("Semaphore")
             .field("permits", &(word / PERMIT))
-            .field("waiting", &waiting)
+            .field("waiting", &self.core.waiting())
             .field("closed", &(word & CLOSED != 0))
             .finish()
     }

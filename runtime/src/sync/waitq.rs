@@ -390,6 +390,15 @@ impl Batch {
         self.0.append(other);
     }
 
+    /// Adds one, if it is one. How many it were.
+    pub(crate) fn extend(&mut self, claimed: Option<Claimed>) -> usize {
+        let count = usize::from(claimed.is_some());
+        if let Some(claimed) = claimed {
+            self.push(claimed);
+        }
+        count
+    }
+
     /// Lets them all go on.
     pub(crate) fn wake_all(mut self, outcome: Outcome) {
         while let Some(claimed) = self.0.pop() {

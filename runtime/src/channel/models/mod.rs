@@ -9,12 +9,12 @@ mod plain;
 mod select;
 mod watch;
 
-use crate::channel::engine::{self, Arm, Operation, Patience};
+use crate::channel::engine::{self, Arm, NOW, Operation};
 use crate::channel::reserve::{Begun, Prize, Wait};
 use crate::channel::{Receiver, Sender};
 use crate::models::{Model, Owned, saw};
 use crate::park;
-use crate::prim::clock;
+use crate::prim::clock::{self, NEVER};
 use crate::sched::current;
 use crate::sync::waitq::Node;
 use loom::thread::{self, JoinHandle};
@@ -220,6 +220,15 @@ impl Operation for Watched<'_> {
         self.operation.cancel(prize);
     }
 
+    fn await_promise(&self) -> bool {
+        saw("was promised a message");
+        let came = self.operation.await_promise();
+        if !came {
+            saw("a promise was broken");
+        }
+        came
+    }
+
     fn due(&self) -> u64 {
         self.operation.due()
     }
@@ -255,9 +264,9 @@ fn with_arms<const N: usize, R>(
 }
 
 /// Wins an operation, without performing it yet.
-fn choose<const N: usize>(ops: &[Op<'_>; N], patience: Patience) -> Option<(usize, Prize)> {
+fn choose<const N: usize>(ops: &[Op<'_>; N], deadline: u64) -> Option<(usize, Prize)> {
     with_arms(ops, false, |arms| {
-        engine::select(arms, patience, true).map(|(arm, prize)| (arm.index, prize))
+        engine::select(arms, deadline, true).map(|(arm, prize)| (arm.index, prize))
     })
 }
 
@@ -278,8 +287,8 @@ fn perform(op: Op<'_>, index: usize, prize: Prize) -> Did {
     }
 }
 
-fn select_for<const N: usize>(ops: [Op<'_>; N], patience: Patience) -> Did {
-    match choose(&ops, patience) {
+fn select_for<const N: usize>(ops: [Op<'_>; N], deadline: u64) -> Did {
+    match choose(&ops, deadline) {
         Some((index, prize)) => perform(ops[index], index, prize),
         None => TimedOut,
     }
@@ -287,13 +296,13 @@ fn select_for<const N: usize>(ops: [Op<'_>; N], patience: Patience) -> Did {
 
 /// Waits for one of the operations, in this order of preference, and performs it.
 fn select<const N: usize>(ops: [Op<'_>; N]) -> Did {
-    select_for(ops, Patience::FOREVER)
+    select_for(ops, NEVER)
 }
 
 /// As [`select`], but takes what has gone for won.
 fn select_carelessly<const N: usize>(ops: [Op<'_>; N]) -> Did {
     let won = with_arms(&ops, true, |arms| {
-        engine::select(arms, Patience::FOREVER, true).map(|(arm, prize)| (arm.index, prize))
+        engine::select(arms, NEVER, true).map(|(arm, prize)| (arm.index, prize))
     });
     let (index, prize) = won.expect("for ever does not end");
     perform(ops[index], index, prize)
@@ -302,12 +311,12 @@ fn select_carelessly<const N: usize>(ops: [Op<'_>; N]) -> Did {
 /// Waits until one of the operations could be performed.
 fn ready<const N: usize>(ops: [Op<'_>; N]) -> usize {
     with_arms(&ops, false, |arms| {
-        let ready = engine::ready(arms, Patience::FOREVER, true);
+        let ready = engine::ready(arms, NEVER, true);
         ready.expect("for ever does not end").index
     })
 }
 
-/// Patience until a timer comes.
-fn soon() -> Patience {
-    Patience::Until(clock::after(SOON))
+/// A deadline that has passed when a timer comes.
+fn soon() -> u64 {
+    clock::after(SOON)
 }

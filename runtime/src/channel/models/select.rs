@@ -97,7 +97,12 @@ const FACE_TO_FACE: Model = Model {
         });
     },
     preemptions: None,
-    outcomes: &["the receiver waited", "the other waited", "met"],
+    outcomes: &[
+        "the receiver waited",
+        "the other waited",
+        "met",
+        "was promised a message",
+    ],
 };
 
 /// A thread that has two channels.
@@ -336,7 +341,7 @@ const TRIED: Model = Model {
         settles(|| {
             let both = bounded(0);
             let other = with(&both, |s, _| select([Op::Send(s, 1)]));
-            match select_for([Op::Recv(&both.1)], Patience::Now) {
+            match select_for([Op::Recv(&both.1)], NOW) {
                 Got(0, 1) => saw("received"),
                 TimedOut => {
                     saw("too early");
@@ -394,7 +399,7 @@ const CLOSED_BETWEEN: Model = Model {
 
 /// Wins an operation and gives it up, as when making the message panics.
 fn give_up(op: Op<'_>) {
-    let won = choose(&[op], Patience::FOREVER);
+    let won = choose(&[op], NEVER);
     let (_, prize) = won.expect("for ever does not end");
     op.cancel(prize);
 }
@@ -427,6 +432,7 @@ const PROMISE_BROKEN: Model = Model {
 
 const PROMISE_TO_SELECT_BROKEN: Model = Model {
     run: || sender_gives_up(0, recv_selected),
+    outcomes: &["was promised a message", "a promise was broken"],
     ..PROMISE_BROKEN
 };
 
@@ -478,7 +484,7 @@ fn receiver_gives_up(capacity: usize, peer: fn(&Sender<Message>)) {
     settles(|| {
         let both = bounded(capacity);
         let sender = with(&both, move |s, _| peer(s));
-        let won = choose(&[Op::Recv(&both.1)], Patience::FOREVER);
+        let won = choose(&[Op::Recv(&both.1)], NEVER);
         let (_, prize) = won.expect("for ever does not end");
         let other = with(&both, |_, r| recv(r));
         Op::Recv(&both.1).cancel(prize);
@@ -637,7 +643,7 @@ fn who_has_gone_is_not_won() {
         run: || tires(select_carelessly),
         ..TIRES
     };
-    careless.fails_for(Mutant::None, "deadlock");
+    careless.fails_for(Mutant::None, "what is owed is in the ring");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn watch_given_up(capacity: usize, peer: fn(&Sender<Message>)) {
     settles(|| {
         let both = bounded(capacity);
         let sender = with(&both, move |s, _| peer(s));
-        let won = choose(&[Op::Recv(&both.1)], Patience::FOREVER);
+        let won = choose(&[Op::Recv(&both.1)], NEVER);
         let (_, prize) = won.expect("for ever does not end");
         let watcher = with(&both, |_, r| {
             ready([Op::Recv(r)]);
@@ -178,7 +178,7 @@ const FOR_PLACE_GIVEN_UP: Model = Model {
     run: || {
         settles(|| {
             let both = bounded(1);
-            let won = choose(&[Op::Send(&both.0, 0)], Patience::FOREVER);
+            let won = choose(&[Op::Send(&both.0, 0)], NEVER);
             let (_, prize) = won.expect("for ever does not end");
             let watcher = with(&both, |s, _| {
                 ready([Op::Send(s, 0)]);

@@ -11,6 +11,7 @@ mod join;
 mod poll;
 mod pstatus;
 mod wait;
+mod wait_group;
 
 use crate::models::{Model, Owned, every_ordering_is_needed, saw};
 use loom::sync::{Condvar, Mutex};

@@ -156,9 +156,8 @@ impl RawCondvar {
 
 impl fmt::Debug for RawCondvar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let queued = !self.core.word.load(Ordering::Relaxed).is_null();
         f.debug_struct("RawCondvar")
-            .field("queued", &queued)
+            .field("waiting", &self.core.waiting())
             .finish()
     }
 }

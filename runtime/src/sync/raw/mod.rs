@@ -31,7 +31,7 @@ pub(crate) mod mutex;
 pub(crate) mod rwlock;
 mod rwlock_traits;
 
-use crate::park::{WaitReason, begin, park};
+use crate::park::{WaitReason, begin, has_slot, park, take_slot};
 use crate::prim::atomic::AtomicU32;
 use crate::prim::clock::NEVER;
 use crate::prim::spin::{SpinGuard, SpinLock};
@@ -109,10 +109,24 @@ impl<W> Core<W> {
 
     /// Locks the queue.
     pub(crate) fn waiters(&self) -> Waiters<'_, W> {
+        if !has_slot() {
+            // Not under the lock, should the caller wait.
+            take_slot();
+        }
         Waiters {
             core: self,
             _locked: self.lock.lock(),
         }
+    }
+
+    /// How many wait, for `Debug`.
+    pub(crate) fn waiting(&self) -> usize {
+        let mut count = 0;
+        self.waiters().any(|_| {
+            count += 1;
+            false
+        });
+        count
     }
 }
 

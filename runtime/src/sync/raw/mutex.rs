@@ -337,7 +337,7 @@ impl fmt::Debug for RawMutex {
         let word = self.core.word.load(Ordering::Relaxed);
         f.debug_struct("RawMutex")
             .field("locked", &(word & LOCKED != 0))
-            .field("queued", &(word & PARKED != 0))
+            .field("waiting", &self.core.waiting())
             .finish()
     }
 }

@@ -20,7 +20,7 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
     #[inline]
     fn bump(&self, want: Want) {
         if self.is_waited_for() {
-            self.leave_to_others(want, true);
+            self.leave_to_others(want);
             self.enter(want);
         }
     }
@@ -100,12 +100,12 @@ unsafe impl<const RECURSIVE: bool> lock_api::RawRwLock for RawRwLock<RECURSIVE> 
 unsafe impl<const RECURSIVE: bool> lock_api::RawRwLockFair for RawRwLock<RECURSIVE> {
     #[inline]
     unsafe fn unlock_shared_fair(&self, _guard: Shared) {
-        self.leave_to_others(Want::Read, true);
+        self.leave_to_others(Want::Read);
     }
 
     #[inline]
     unsafe fn unlock_exclusive_fair(&self, _guard: Exclusive) {
-        self.leave_to_others(Want::Write, true);
+        self.leave_to_others(Want::Write);
     }
 
     #[inline]
@@ -198,7 +198,7 @@ unsafe impl<const RECURSIVE: bool> lock_api::RawRwLockUpgrade for RawRwLock<RECU
 unsafe impl<const RECURSIVE: bool> lock_api::RawRwLockUpgradeFair for RawRwLock<RECURSIVE> {
     #[inline]
     unsafe fn unlock_upgradable_fair(&self, _guard: Upgradable) {
-        self.leave_to_others(Want::Upgradable, true);
+        self.leave_to_others(Want::Upgradable);
     }
 
     #[inline]
