@@ -84,7 +84,7 @@ mod state;
 
 #[cfg(not(loom))]
 mod api;
-#[cfg(not(loom))]
+#[cfg(not(all(loom, not(test))))]
 pub mod channel;
 #[cfg(not(loom))]
 pub mod context;
@@ -118,6 +118,12 @@ pub mod testing;
 pub mod time;
 #[cfg(not(loom))]
 mod timer;
+
+// Under loom the channels run over the models' idea of what lies below them.
+#[cfg(all(loom, test))]
+mod models;
+#[cfg(all(loom, test))]
+use models::{park, sched, sync, task, timer};
 
 #[cfg(not(loom))]
 pub use api::*;

@@ -43,6 +43,8 @@ mod engine;
 mod error;
 mod iter;
 mod macros;
+#[cfg(all(loom, test))]
+mod models;
 mod receiver;
 mod reserve;
 mod ring;

@@ -229,7 +229,10 @@ impl<T> Chan<T> {
             state.unmet -= 1;
             state.owed -= 1;
         }
-        let woken = state.settle();
+        let mut woken = state.settle();
+        if state.room_watched && state.has_room() {
+            woken.append(state.room_watchers());
+        }
         drop(state);
         if let Some(left) = left {
             left.wake(LOOK_AGAIN);
@@ -241,7 +244,10 @@ impl<T> Chan<T> {
     pub(super) fn cancel_recv(&self) {
         let mut state = self.state.lock();
         state.owed -= 1;
-        let woken = state.settle();
+        let mut woken = state.settle();
+        if state.message_watched && state.is_available() {
+            woken.append(state.message_watchers());
+        }
         drop(state);
         woken.wake_all(DONE);
     }

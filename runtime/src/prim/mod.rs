@@ -1,23 +1,31 @@
 //! The lowest layer: what every other module may use and what uses nothing of corio itself.
 //!
 //! * [`atomic`], [`fence`]: the only door to atomics. Under `cfg(loom)` they are loom's, so that the
-//!   models of `state` run the very types the scheduler runs, and mutants of them (`mutant`).
+//!   models run the very types the scheduler runs, and mutants of them (`mutant`).
 //! * [`Parker`]: blocks and wakes one OS thread.
 //! * [`clock`]: monotonic nanoseconds as one `u64`.
 //! * [`spin`]: a lock of one byte for a few instructions.
+//! * [`cell`]: plain memory that threads hand on.
 //! * [`rng`]: the scheduler's random choices.
 //! * [`config`], [`counters`]: settings and what is counted.
 //!
 //! Next in the reading order: `state`, the status words.
 
 pub(crate) mod arch;
+#[cfg(not(loom))]
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod counters;
 #[cfg(loom)]
+mod model;
+#[cfg(loom)]
 pub(crate) mod mutant;
 pub(crate) mod rng;
+#[cfg(not(loom))]
 pub(crate) mod spin;
+
+#[cfg(loom)]
+pub(crate) use model::{clock, spin};
 
 use std::fmt;
 use std::io::{self, Write};
@@ -29,13 +37,29 @@ pub(crate) use parking_lot::{Condvar, Mutex};
 /// Atomics and their orderings, from std or, in models, from loom.
 pub(crate) mod atomic {
     #[cfg(loom)]
-    pub(crate) use super::mutant::{AtomicU32, AtomicU64, AtomicUsize};
+    pub(crate) use super::mutant::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
     #[cfg(loom)]
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU16, Ordering, fence};
+    pub(crate) use loom::sync::atomic::{AtomicU16, Ordering, fence};
     #[cfg(not(loom))]
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+}
+
+/// What plain memory that threads hand on lies in; in models loom watches over it.
+pub(crate) mod cell {
+    #[cfg(loom)]
+    pub(crate) use super::model::cell::Cell;
+    #[cfg(not(loom))]
+    pub(crate) use std::cell::Cell;
+}
+
+/// What a thread does while it spins.
+pub(crate) mod hint {
+    #[cfg(loom)]
+    pub(crate) use loom::hint::spin_loop;
+    #[cfg(not(loom))]
+    pub(crate) use std::hint::spin_loop;
 }
 
 /// Writes a line to standard error. Unlike `eprintln!` it does not panic if that is closed.

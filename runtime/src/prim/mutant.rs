@@ -17,7 +17,9 @@ use super::Site;
 use loom::sync::atomic::{self, Ordering};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::panic::Location;
+use std::sync::OnceLock;
 
 /// What is different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(crate) enum Mutant {
     StickyBits(Width, u64),
     /// This ordering is relaxed.
     Relaxed(Use),
+    /// Who claims its own wait believes to have got it, and leaves it open to others.
+    NoOwnClaim,
 }
 
 /// A width of words.
@@ -77,6 +81,11 @@ pub(crate) fn set(mutant: Mutant) {
 /// Is the fence at `site` there?
 pub(crate) fn has_fence(site: Site) -> bool {
     MUTANT.get() != Mutant::NoFence(site)
+}
+
+/// Does a claim of one's own wait do nothing? Asked by the models' `sched`.
+pub(crate) fn claims_nothing_for_itself() -> bool {
+    MUTANT.get() == Mutant::NoOwnClaim
 }
 
 /// The orderings above relaxed that the calling thread's models have used.
@@ -157,18 +166,18 @@ impl Turns {
 }
 
 macro_rules! word {
-    ($name:ident, $of:ty, $width:expr) => {
+    ($name:ident, $loom:ident, $of:ty, $width:expr) => {
         /// loom's atomic, with the mutant of the running model.
         #[derive(Debug)]
         pub(crate) struct $name {
-            word: atomic::$name,
+            word: atomic::$loom,
             turns: Turns,
         }
 
         impl $name {
             pub(crate) fn new(value: $of) -> Self {
                 $name {
-                    word: atomic::$name::new(value),
+                    word: atomic::$loom::new(value),
                     turns: Turns::new(),
                 }
             }
@@ -225,6 +234,12 @@ macro_rules! word {
             }
 
             #[track_caller]
+            pub(crate) fn fetch_and(&self, value: $of, order: Ordering) -> $of {
+                let order = writing(Location::caller(), order);
+                self.word.fetch_and(value | sticking($width) as $of, order)
+            }
+
+            #[track_caller]
             pub(crate) fn compare_exchange(
                 &self,
                 current: $of,
@@ -261,6 +276,122 @@ macro_rules! word {
     };
 }
 
-word!(AtomicU32, u32, Width::U32);
-word!(AtomicU64, u64, Width::U64);
-word!(AtomicUsize, usize, Width::Usize);
+word!(Word32, AtomicU32, u32, Width::U32);
+word!(AtomicU64, AtomicU64, u64, Width::U64);
+word!(AtomicUsize, AtomicUsize, usize, Width::Usize);
+
+thread_local! {
+    /// Words that the running execution made as it began, for those that are made in a `const fn`.
+    static WORDS: RefCell<Vec<Word32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many of them a model may have.
+const MOST_WORDS: usize = 12;
+
+/// Called as an execution begins, before it starts threads.
+pub(crate) fn begin() {
+    WORDS.with_borrow_mut(|words| {
+        words.clear();
+        words.resize_with(MOST_WORDS, || Word32::new(0));
+    });
+}
+
+/// A word that can be made in a `const fn`. Which word of loom's it is, is decided when it is used first.
+/// One that begins with 0 has been there from the beginning, because to loom what one thread makes is not
+/// there for others before they have synchronised. Others are made by whoever uses them first.
+#[derive(Debug)]
+pub(crate) struct AtomicU32 {
+    start: u32,
+    word: OnceLock<Word32>,
+}
+
+impl AtomicU32 {
+    pub(crate) const fn new(start: u32) -> Self {
+        AtomicU32 {
+            start,
+            word: OnceLock::new(),
+        }
+    }
+}
+
+impl Deref for AtomicU32 {
+    type Target = Word32;
+
+    fn deref(&self) -> &Word32 {
+        self.word.get_or_init(|| match self.start {
+            0 => WORDS
+                .with_borrow_mut(Vec::pop)
+                .expect("the model has too many words"),
+            start => Word32::new(start),
+        })
+    }
+}
+
+/// A pointer that can be made in a `const fn`; loom's is made by whoever uses it first.
+#[derive(Debug)]
+pub(crate) struct AtomicPtr<T> {
+    start: *mut T,
+    pointer: OnceLock<atomic::AtomicPtr<T>>,
+}
+
+// SAFETY: as `std::sync::atomic::AtomicPtr`.
+unsafe impl<T> Send for AtomicPtr<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for AtomicPtr<T> {}
+
+impl<T> AtomicPtr<T> {
+    pub(crate) const fn new(start: *mut T) -> Self {
+        AtomicPtr {
+            start,
+            pointer: OnceLock::new(),
+        }
+    }
+}
+
+impl<T> Deref for AtomicPtr<T> {
+    type Target = atomic::AtomicPtr<T>;
+
+    fn deref(&self) -> &atomic::AtomicPtr<T> {
+        self.pointer
+            .get_or_init(|| atomic::AtomicPtr::new(self.start))
+    }
+}
+
+/// A flag, as a word.
+#[derive(Debug)]
+pub(crate) struct AtomicBool(AtomicU32);
+
+impl AtomicBool {
+    pub(crate) const fn new(value: bool) -> Self {
+        AtomicBool(AtomicU32::new(value as u32))
+    }
+
+    #[track_caller]
+    pub(crate) fn load(&self, order: Ordering) -> bool {
+        self.0.load(order) != 0
+    }
+
+    #[track_caller]
+    pub(crate) fn store(&self, value: bool, order: Ordering) {
+        self.0.store(value.into(), order);
+    }
+
+    #[track_caller]
+    pub(crate) fn swap(&self, value: bool, order: Ordering) -> bool {
+        self.0.swap(value.into(), order) != 0
+    }
+
+    #[track_caller]
+    pub(crate) fn compare_exchange_weak(
+        &self,
+        current: bool,
+        new: bool,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<bool, bool> {
+        self.0
+            .compare_exchange(current.into(), new.into(), success, failure)
+            .map(|found| found != 0)
+            .map_err(|found| found != 0)
+    }
+}

@@ -11,6 +11,7 @@
 //! as a reniced hog, gets to run and to unlock.
 
 use crate::prim::atomic::{AtomicBool, Ordering};
+use crate::prim::hint::spin_loop;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -81,7 +82,7 @@ impl<T> SpinLock<T> {
             }
             if round < SPINS {
                 for _ in 0..1 << round {
-                    std::hint::spin_loop();
+                    spin_loop();
                 }
             } else if round < YIELDS {
                 std::thread::yield_now();

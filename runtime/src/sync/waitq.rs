@@ -32,8 +32,8 @@
 //! a `const fn new`.
 
 use crate::park::{WaitToken, Waiter, prepare};
+use crate::prim::cell::Cell;
 use crate::sched::reactor::ReadyList;
-use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 

@@ -159,5 +159,5 @@ fn who_waits_for_a_stack_is_woken() {
 
 #[test]
 fn every_ordering_of_the_status_is_needed() {
-    every_ordering_is_needed("gstatus.rs", &[PARK, NO_STACK, ON_ITS_M, SCANNED]);
+    every_ordering_is_needed("state/gstatus.rs", &[PARK, NO_STACK, ON_ITS_M, SCANNED]);
 }

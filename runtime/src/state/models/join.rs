@@ -181,5 +181,5 @@ fn a_result_nobody_wants_is_dropped() {
 
 #[test]
 fn every_ordering_of_the_join_word_is_needed() {
-    every_ordering_is_needed("join.rs", &[JOIN, DETACH, JOIN_PLAIN, DETACH_PLAIN]);
+    every_ordering_is_needed("state/join.rs", &[JOIN, DETACH, JOIN_PLAIN, DETACH_PLAIN]);
 }

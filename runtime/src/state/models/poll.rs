@@ -146,5 +146,5 @@ fn one_polls_at_a_time() {
 
 #[test]
 fn every_ordering_of_the_poll_words_is_needed() {
-    every_ordering_is_needed("poll.rs", &[SEAT]);
+    every_ordering_is_needed("state/poll.rs", &[SEAT]);
 }

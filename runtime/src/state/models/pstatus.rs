@@ -305,5 +305,5 @@ fn nothing_counted_is_lost() {
 
 #[test]
 fn every_ordering_of_the_p_status_is_needed() {
-    every_ordering_is_needed("pstatus.rs", &[JUDGED, BLOCKING, COUNTED, TAKE_OVER]);
+    every_ordering_is_needed("state/pstatus.rs", &[JUDGED, BLOCKING, COUNTED, TAKE_OVER]);
 }

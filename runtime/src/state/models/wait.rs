@@ -301,7 +301,7 @@ fn an_unpark_does_not_reach_the_next_goroutine() {
 #[test]
 fn every_ordering_of_the_wait_word_is_needed() {
     every_ordering_is_needed(
-        "wait.rs",
+        "state/wait.rs",
         &[
             NEXT_IN_SLOT,
             GIVE_UP,
