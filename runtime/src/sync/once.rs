@@ -251,7 +251,7 @@ impl Once {
 
     /// Blocks until a closure ends, if the word is one to `wait` for. Was it?
     fn park_while(&self, mut wait: impl FnMut(u32) -> bool) -> bool {
-        let waiters = self.0.waiters();
+        let waiters = self.0.waiters_to_join();
         // Acquire: partner of the Release in `Running::drop`.
         let mut word = self.0.word.load(Ordering::Acquire);
         loop {

@@ -107,12 +107,17 @@ impl<W> Core<W> {
         }
     }
 
-    /// Locks the queue.
-    pub(crate) fn waiters(&self) -> Waiters<'_, W> {
+    /// Locks the queue for a caller that may wait in it.
+    pub(crate) fn waiters_to_join(&self) -> Waiters<'_, W> {
         if !has_slot() {
-            // Not under the lock, should the caller wait.
+            // Not under the lock.
             take_slot();
         }
+        self.waiters()
+    }
+
+    /// Locks the queue.
+    pub(crate) fn waiters(&self) -> Waiters<'_, W> {
         Waiters {
             core: self,
             _locked: self.lock.lock(),
