@@ -212,7 +212,8 @@
 /// # Blocking
 ///
 /// Without a `default` it waits until an arm is ready, forever if none ever is; with `default(timeout)`
-/// at most that long; with `default` not at all. A goroutine is parked, a plain thread is blocked.
+/// at most that long; with `default` not at all. A goroutine is parked, a plain thread is blocked. In all
+/// forms it is a switch point, also with `default`: another goroutine may be about to choose an arm for it.
 ///
 /// # Counterpart
 ///

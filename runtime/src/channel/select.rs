@@ -214,6 +214,10 @@ impl<'a> Select<'a> {
     /// # Errors
     ///
     /// There is none.
+    ///
+    /// # Blocking
+    ///
+    /// As [`try_select`](Select::try_select).
     pub fn try_ready(&mut self) -> Result<usize, TryReadyError> {
         match engine::ready(&mut self.arms, NOW, self.biased) {
             Some(arm) => Ok(arm.index),
