@@ -110,18 +110,34 @@ impl<T> Chan<T> {
         message: &mut ManuallyDrop<T>,
         deadline: Option<u64>,
     ) -> Result<(), NotSent> {
-        loop {
-            // SAFETY: passed on to the caller; after `Err` the message is still there.
-            let state = match unsafe { self.start_send(message) } {
-                Ok(()) => {
-                    checkpoint();
-                    return Ok(());
-                }
-                Err(state) => state,
-            };
+        // SAFETY: passed on to the caller; after `Err` the message is still there.
+        match unsafe { self.start_send(message) } {
+            Ok(()) => {
+                checkpoint();
+                Ok(())
+            }
             // SAFETY: as above.
+            Err(state) => unsafe { self.send_slowly(state, message, deadline) },
+        }
+    }
+
+    // A function of its own, so that in `send` the message need not be in memory.
+    #[inline(never)]
+    unsafe fn send_slowly<'a>(
+        &'a self,
+        mut state: Locked<'a, T>,
+        message: &mut ManuallyDrop<T>,
+        deadline: Option<u64>,
+    ) -> Result<(), NotSent> {
+        loop {
+            // SAFETY: passed on to the caller; after `None` the message is still there.
             if let Some(end) = unsafe { self.wait_to_send(state, message, deadline) } {
                 return end;
+            }
+            // SAFETY: as above; also after `Err`.
+            match unsafe { self.start_send(message) } {
+                Ok(()) => return Ok(()),
+                Err(still_locked) => state = still_locked,
             }
         }
     }
@@ -129,13 +145,11 @@ impl<T> Chan<T> {
     /// Receives without waiting. After `Ok` there is a message in `into`.
     #[inline]
     pub(super) fn try_recv(&self, into: &mut MaybeUninit<T>) -> Result<(), NotReceived> {
-        loop {
-            match self.start_recv(into) {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
-                Err(state) if state.closed => return Err(NotReceived::Closed),
-                Err(_) => return Err(NotReceived::Empty),
-            }
+        match self.start_recv(into) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.try_recv(into),
+            Err(state) if state.closed => Err(NotReceived::Closed),
+            Err(_) => Err(NotReceived::Empty),
         }
     }
 
@@ -147,18 +161,34 @@ impl<T> Chan<T> {
         into: &mut MaybeUninit<T>,
         deadline: Option<u64>,
     ) -> Result<(), NotReceived> {
+        match self.start_recv(into) {
+            Ok(true) => {
+                checkpoint();
+                Ok(())
+            }
+            Ok(false) => self.recv_slowly(None, into, deadline),
+            Err(state) => self.recv_slowly(Some(state), into, deadline),
+        }
+    }
+
+    // As `send_slowly`.
+    #[inline(never)]
+    fn recv_slowly<'a>(
+        &'a self,
+        mut state: Option<Locked<'a, T>>,
+        into: &mut MaybeUninit<T>,
+        deadline: Option<u64>,
+    ) -> Result<(), NotReceived> {
         loop {
+            if let Some(state) = state.take()
+                && let Some(end) = self.wait_to_recv(state, into, deadline)
+            {
+                return end;
+            }
             match self.start_recv(into) {
-                Ok(true) => {
-                    checkpoint();
-                    return Ok(());
-                }
+                Ok(true) => return Ok(()),
                 Ok(false) => {}
-                Err(state) => {
-                    if let Some(end) = self.wait_to_recv(state, into, deadline) {
-                        return end;
-                    }
-                }
+                Err(still_locked) => state = Some(still_locked),
             }
         }
     }
@@ -244,7 +274,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     /// As [`try_send`](Chan::try_send).
-    #[inline(never)]
+    #[inline(always)]
     unsafe fn wait_to_send(
         &self,
         mut state: Locked<'_, T>,
@@ -277,7 +307,7 @@ impl<T> Chan<T> {
     }
 
     /// Waits for a message. `None`: try again.
-    #[inline(never)]
+    #[inline(always)]
     fn wait_to_recv(
         &self,
         mut state: Locked<'_, T>,
