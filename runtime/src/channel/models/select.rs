@@ -557,6 +557,32 @@ const LAST_PLACE: Model = Model {
     outcomes: &["the receiver waited", "the other waited"],
 };
 
+/// Two senders wait, or not yet, for the place of a message that a select takes.
+const FROM_FULL: Model = Model {
+    run: || {
+        settles(|| {
+            let both = bounded(1);
+            send(&both.0, 0);
+            let senders = [1, 2].map(|number| {
+                with(&both, move |s, _| {
+                    send(s, number);
+                    saw_who_parked("a sender waited");
+                })
+            });
+            assert_eq!(recv_selected(&both.1), 0);
+            assert!(both.0.len() <= 1, "more than there is room for");
+            let rest = recv_selected(&both.1) + recv_selected(&both.1);
+            assert_eq!(rest, 3);
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            0
+        });
+    },
+    preemptions: Some(3),
+    outcomes: &["a sender waited", "the other waited"],
+};
+
 const NEVER_CLOSED: Mutant = Mutant::StickyBits(Width::U64, 1);
 
 #[test]
@@ -649,4 +675,5 @@ fn who_has_gone_is_not_won() {
 #[test]
 fn a_place_is_promised_once() {
     LAST_PLACE.passes();
+    FROM_FULL.passes();
 }
