@@ -34,7 +34,7 @@
 //!
 //! This is the one hole in the crate's soundness; the `unsafe impl Send` below is where it lies.
 
-use crate::prim::arch;
+use crate::prim::arch::{self, prefetch};
 use crate::stack::{SizeClass, Stack};
 use corosensei::stack::{Stack as CoroStack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -103,6 +103,16 @@ impl<X> Copy for Fiber<X> {}
 unsafe impl<X: Send> Send for Fiber<X> {}
 
 impl<X> Fiber<X> {
+    /// Asks for the memory that resuming it begins with; it lies at the top of a stack that nobody may have
+    /// touched for long.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        let top = self.0.as_ptr().addr();
+        for line in (0..size_of::<Top<X>>()).step_by(64) {
+            prefetch(top + line);
+        }
+    }
+
     /// Binds a stack: when first resumed, `main(arg)` runs on it. The stack is got back by
     /// [`Fiber::unbind`] once `main` has returned.
     ///

@@ -1,5 +1,5 @@
-//! The few instructions that Rust can't express: reading the stack pointer, and hiding a value from
-//! the optimiser.
+//! The few instructions that Rust can't express: reading the stack pointer, hiding a value from the
+//! optimiser, and asking for memory ahead of its use.
 
 use std::arch::asm;
 
@@ -33,4 +33,20 @@ pub(crate) fn opaque<T>(value: *const T) -> *const T {
         asm!("/* {0} */", inout(reg) value, options(nostack, preserves_flags));
     }
     value
+}
+
+/// Asks for the cache line at `address`, which will be used soon. Whatever the address is, nothing happens
+/// but that.
+#[inline(always)]
+pub(crate) fn prefetch(address: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch accesses no memory as far as the program can tell, and never faults.
+    unsafe {
+        asm!("prefetcht0 [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        asm!("prfm pldl1keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
 }

@@ -9,6 +9,7 @@
 //! in one lock. A slot that is freed on the P that will spawn next is still in its cache.
 
 use crate::prim::Mutex;
+use crate::prim::arch::prefetch;
 use crate::prim::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sched::g::{G, GRef};
 use std::alloc::{Layout, alloc_zeroed};
@@ -109,6 +110,7 @@ impl FreeList {
         let g = unsafe { GRef::from_addr(self.head) };
         self.head = g.next_free();
         self.len -= 1;
+        prefetch(self.head);
         Some(g)
     }
 }

@@ -73,6 +73,10 @@ use tags::Tag;
 
 use crate::stack::SizeClass;
 
+/// Of goroutines that become ready together, as many are asked for ahead: not more than stay in a cache
+/// until they run. (With 100,000 sleepers a third of the time went into waiting for cold stacks.)
+const PREFETCHED: u64 = 64;
+
 /// The one scheduler of the process.
 pub(crate) struct Sched {
     pub(crate) settings: Settings,
@@ -438,6 +442,11 @@ impl Sched {
     pub(crate) fn enqueue_all(&self, held: &mut Held, ready: impl Iterator<Item = GRef>) {
         let mut n = 0;
         for g in ready {
+            if n < PREFETCHED
+                && let Some(fiber) = g.fiber()
+            {
+                fiber.prefetch();
+            }
             held.local().queue.push(g);
             n += 1;
         }

@@ -100,6 +100,12 @@ impl LocalQueue {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// How many are in it.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl LocalStealer {

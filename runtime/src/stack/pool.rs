@@ -28,6 +28,7 @@
 use super::slab::{self, Carver, MapError, Top};
 use super::sys::{self, Step};
 use super::{SizeClass, Stack, StackError, StackStats, default_class};
+use crate::prim::arch::prefetch;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io;
@@ -120,6 +121,13 @@ impl StackCache {
         self.len -= 1;
         let top = self.entries[self.len].take();
         let top = top.expect("entries below `len` are filled").0;
+        if let Some(next) = self.len.checked_sub(1)
+            && let Some(next) = &self.entries[next]
+        {
+            // Goroutines that start come in bursts.
+            prefetch(next.0.as_ptr().addr() - 64);
+            prefetch(next.0.as_ptr().addr() - 128);
+        }
         Ok(Stack { top, class })
     }
 
