@@ -429,7 +429,7 @@ impl Semaphore {
         if deadline != NEVER && deadline <= clock::now() {
             return Err(AcquireTimeoutError::Timeout);
         }
-        let waiters = self.core.waiters();
+        let waiters = self.core.waiters_to_join();
         match self.take(n, QUEUED) {
             Ok(()) => return Ok(()),
             Err(TryAcquireError::Closed) => return Err(AcquireTimeoutError::Closed),

@@ -111,7 +111,7 @@ impl RawCondvar {
 
     /// Locks the queue for a waiter with this mutex.
     fn join(&self, mutex: &RawMutex) -> Waiters<'_, AtomicPtr<RawMutex>> {
-        let waiters = self.core.waiters();
+        let waiters = self.core.waiters_to_join();
         let mine = ptr::from_ref(mutex).cast_mut();
         let bound = self.core.word.load(Ordering::Relaxed);
         if bound.is_null() {

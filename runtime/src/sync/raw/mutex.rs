@@ -254,7 +254,7 @@ impl RawMutex {
             }
             let expired = deadline <= now;
             let starving = woken && now - since > PATIENCE;
-            let waiters = self.core.waiters();
+            let waiters = self.core.waiters_to_join();
             let leave = if woken { WOKEN } else { 0 };
             let queue = match (expired, starving) {
                 (true, _) => 0,

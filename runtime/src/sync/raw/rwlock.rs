@@ -200,7 +200,7 @@ impl<const RECURSIVE: bool> RawRwLock<RECURSIVE> {
                 since = now;
             }
             let expired = deadline <= now;
-            let waiters = self.core.waiters();
+            let waiters = self.core.waiters_to_join();
             // Readers need not wait for an upgradable reader that waits for another one.
             if want == Want::Read && !woken && !waits(&waiters, Want::Write) {
                 minds &= !PARKED;
