@@ -1,12 +1,14 @@
 //! Signals, each scenario in a process that may die of them.
 
 use crate::Scenario;
-use corio::channel::{Receiver, TryRecvError};
+use corio::channel::{self, Receiver, TryRecvError};
 use corio::context::Context;
 use corio::select;
 use corio::signal::{self, Received, SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use corio::signal::{Signal, is_ignored, notify, notify_context};
 use corio_tests::{threads, wait_until};
+use std::error::Error;
+use std::fmt;
 use std::mem;
 use std::process::{Child, Command};
 use std::ptr;
@@ -30,6 +32,7 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("signal_context", signal_context),
     ("signal_context_stop", signal_context_stop),
     ("signal_context_parent", signal_context_parent),
+    ("signal_context_panic", signal_context_panic),
     ("signal_storm", signal_storm),
     ("signal_threads", signal_threads),
     ("signal_run", signal_run),
@@ -347,6 +350,36 @@ fn signal_context_parent(_: &[String]) {
     drop((stop, other));
 }
 
+/// A destructor that panics on the thread that delivers doesn't end it.
+fn signal_context_panic(_: &[String]) {
+    #[derive(Debug)]
+    struct Bomb(channel::Sender<()>);
+    impl fmt::Display for Bomb {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("too late")
+        }
+    }
+    impl Error for Bomb {}
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            self.0.send(()).unwrap();
+            panic!("in a destructor");
+        }
+    }
+    defaults();
+    let (sender, dropped) = channel::unbounded();
+    let (ctx, stop) = notify_context(&Context::background(), &[SIGUSR1]).unwrap();
+    let hour = Duration::from_secs(3600);
+    let (child, _cancel) = ctx.with_timeout_cause(hour, Bomb(sender));
+    raise(SIGUSR1);
+    assert_eq!(dropped.recv(), Ok(()));
+    assert!(child.err().is_some());
+    stop.stop();
+    let signals = notify(&[SIGUSR1]).unwrap();
+    raise(SIGUSR1);
+    assert_eq!(signals.recv(), Ok(SIGUSR1));
+}
+
 /// `TestStress`, `TestAtomicStop`: signals at any moment, on goroutines' stacks too, while subscriptions come
 /// and go.
 fn signal_storm(_: &[String]) {
@@ -384,6 +417,8 @@ fn signal_storm(_: &[String]) {
     quit.store(true, Ordering::Relaxed);
     goroutines.into_iter().for_each(|g| g.join().unwrap());
     assert!(sent > 200);
+    // Some may still be on their way, and would find nobody.
+    signal::ignore(&[SIGUSR1]).unwrap();
 }
 
 /// One thread, from the first use on, whatever the number of subscriptions.

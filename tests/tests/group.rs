@@ -286,6 +286,28 @@ fn wait_passes_the_first_panic_on() {
 }
 
 #[test]
+fn an_error_that_panics_is_a_panic() {
+    struct Unspeakable;
+    impl fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("no words")
+        }
+    }
+    on_both(|| {
+        let (group, ctx) = Group::with_context(&Context::background());
+        group.go(|| Err(Unspeakable));
+        let theirs = ctx.clone();
+        group.go(move || {
+            theirs.done().recv().unwrap_err();
+            Ok(())
+        });
+        let payload = catch_unwind(|| group.wait().is_ok()).unwrap_err();
+        assert_eq!(text(&*payload), "no words");
+        assert!(group.wait().is_ok(), "handed out once");
+    });
+}
+
+#[test]
 fn a_panic_frees_its_place() {
     on_both(|| {
         let group: Group = Group::new();

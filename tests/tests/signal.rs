@@ -54,6 +54,7 @@ fn a_signal_cancels_a_context() {
     child!("signal_context").dies_by(libc::SIGTERM);
     child!("signal_context_stop").succeeds();
     child!("signal_context_parent").succeeds();
+    child!("signal_context_panic").succeeds();
 }
 
 #[test]

@@ -261,6 +261,40 @@ fn a_clone_that_panics_is_a_panic_of_the_call() {
     });
 }
 
+/// Both the call and the look-up that takes it out of the map panic.
+#[test]
+fn a_hash_that_panics_keeps_nobody_waiting() {
+    #[derive(Clone)]
+    struct Fragile(Arc<AtomicBool>);
+    impl PartialEq for Fragile {
+        fn eq(&self, _: &Fragile) -> bool {
+            true
+        }
+    }
+    impl Eq for Fragile {}
+    impl Hash for Fragile {
+        fn hash<H: Hasher>(&self, _: &mut H) {
+            assert!(!self.0.load(Ordering::SeqCst), "can't be hashed");
+        }
+    }
+    on_both(|| {
+        let broken = Arc::new(AtomicBool::new(false));
+        let key = Fragile(broken.clone());
+        let flight = SingleFlight::new();
+        let (sender, follower) = channel::bounded(1);
+        let theirs = flight.clone();
+        let payload = corio::spawn(move || {
+            theirs.work(key.clone(), || {
+                sender.send(theirs.work_chan(key.clone(), || ())).unwrap();
+                broken.store(true, Ordering::SeqCst);
+                panic!("the call")
+            })
+        });
+        assert_eq!(text(&*payload.join().unwrap_err()), "the call");
+        assert!(follower.recv().unwrap().recv().is_err());
+    });
+}
+
 #[test]
 fn results_are_dropped() {
     struct Counted(&'static Drops, #[allow(dead_code)] corio_tests::Token);

@@ -147,7 +147,9 @@ impl Drop for CancelGuard {
 ///
 /// Go's `context.AfterFunc`. Each call with the same context is independent. The [`StopFunc`] takes it back;
 /// dropping that doesn't. If the last handle of the context is dropped without its being done, of which the
-/// `StopFunc` is one, `f` is dropped uncalled. (In Go it may linger.)
+/// `StopFunc` is one, `f` is dropped uncalled. (In Go it may linger.) So don't let `f` capture the context,
+/// or one derived from it, unless somebody cancels it in the end or it has a deadline: they keep each other
+/// alive. What `f` needs of it, such as a value, can be captured instead.
 ///
 /// # Blocking
 ///

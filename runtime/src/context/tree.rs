@@ -240,12 +240,13 @@ impl Node {
         self.settle();
         // Not before: who cancels the parent meanwhile finds it there, and waits for it.
         self.leave_parent();
-        // From here on there may be user code: in destructors, and in the goroutines that are started.
-        for timer in work.timers {
-            timer.stop();
-        }
+        // From here on there may be user code: in the goroutines that are started, and in destructors, of which
+        // one that panics keeps nothing from being done.
         for (f, location) in work.calls {
             func::start(f, location);
+        }
+        for timer in &work.timers {
+            timer.stop();
         }
     }
 

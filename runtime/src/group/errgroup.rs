@@ -19,8 +19,8 @@
 //! * Errors, payloads and formatting are the user's: none is dropped or called under the lock.
 
 use crate::context::{CancelCauseFunc, Context};
-use crate::park::{WaitReason, checkpoint, park};
-use crate::prim::spin::SpinLock;
+use crate::park::{WaitReason, checkpoint, has_slot, park, take_slot};
+use crate::prim::spin::{SpinGuard, SpinLock};
 use crate::sync::waitq::{Batch, FIRST_OWN, Node, Outcome, WaitList};
 use crate::task::builder::spawn;
 use crate::task::join::catch;
@@ -140,6 +140,15 @@ impl<E> Inner<E> {
         })
     }
 
+    /// Locks the state, for a caller that may wait.
+    fn state_to_wait(&self) -> SpinGuard<'_, State<E>> {
+        if !has_slot() {
+            // Not under the lock.
+            take_slot();
+        }
+        self.state.lock()
+    }
+
     /// Keeps the error if it is the first, and tells the others.
     fn failed(&self, error: E) {
         let text = self.cancel.as_ref().map(|cancel| (cancel.text)(&error));
@@ -243,7 +252,7 @@ impl<E: Send + 'static> Group<E> {
     where
         F: FnOnce() -> Result<(), E> + Send + 'static,
     {
-        let mut state = self.inner.state.lock();
+        let mut state = self.inner.state_to_wait();
         if state.active < state.limit {
             state.active += 1;
             let limited = state.limit != usize::MAX;
@@ -311,7 +320,12 @@ impl<E: Send + 'static> Group<E> {
         let place = Place(Arc::clone(&self.inner));
         spawn(move || match catch(f) {
             Ok(Ok(())) => drop(place),
-            Ok(Err(error)) => place.0.failed(error),
+            Ok(Err(error)) => {
+                // The error's own code may panic, which is no less a failure.
+                if let Err(payload) = catch(|| place.0.failed(error)) {
+                    place.0.panicked(payload);
+                }
+            }
             Err(payload) => place.0.panicked(payload),
         });
     }
@@ -365,7 +379,7 @@ impl<E: Send + 'static> Group<E> {
     ///
     /// Blocks the goroutine or the plain thread; a switch point on a goroutine.
     pub fn wait(&self) -> Result<(), E> {
-        let mut state = self.inner.state.lock();
+        let mut state = self.inner.state_to_wait();
         let mut waited = false;
         if state.active > 0 {
             // SAFETY: it is pushed, and parked for until popped, right below.

@@ -173,8 +173,11 @@ impl<K: Hash + Eq, V> Drop for Leader<K, V> {
         if self.left == Left::Nothing {
             return;
         }
-        if self.left == Left::All {
-            self.leave();
+        if self.left == Left::All
+            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.leave()))
+        {
+            // A hash or comparison has panicked: the call stays in the map, and is over all the same.
+            mem::forget(payload);
         }
         let mut state = self.call.state.lock();
         state.end = End::Panic(self.note.take());
@@ -258,6 +261,11 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
     /// As [`work`](SingleFlight::work), but returns at once: the result comes over the channel. If a call is
     /// to be made it is made in a goroutine. If it panics the channel is disconnected without a result.
     ///
+    /// # Blocking
+    ///
+    /// Doesn't wait for the call. A switch point if another goroutine is just looking a key up, or if hashing,
+    /// comparing or cloning a key is.
+    ///
     /// # Panics
     ///
     /// If the goroutine can't be started, as [`spawn`](crate::spawn()).
@@ -285,6 +293,10 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
 
     /// Forgets the call for `key` that is under way: the next who asks makes a new one. Those who wait for
     /// it still get its result.
+    ///
+    /// # Blocking
+    ///
+    /// As [`work_chan`](SingleFlight::work_chan).
     ///
     /// ```
     /// let flight = corio::group::SingleFlight::<String, u32>::new();

@@ -17,9 +17,9 @@
 //! * Whoever moves the counter from 1 to 0 releases everybody who was in the list at that moment, and nobody
 //!   who came after the next `add`.
 
-use crate::park::{WaitReason, begin, park};
+use crate::park::{WaitReason, begin, has_slot, park, take_slot};
 use crate::prim::clock;
-use crate::prim::spin::SpinLock;
+use crate::prim::spin::{SpinGuard, SpinLock};
 use crate::state::wait_group::{Added, Done, WaitGroupWord};
 use crate::sync::waitq::{FIRST_OWN, NOT_POPPED, Node, Outcome, WaitList};
 use crate::task::builder::spawn;
@@ -219,7 +219,7 @@ impl WaitGroup {
         if self.inner.word.count() == 0 {
             return parking::checkpoint();
         }
-        let mut queue = self.inner.queue.lock();
+        let mut queue = self.inner.queue_to_join();
         if !self.inner.word.enlist() {
             drop(queue);
             return parking::checkpoint();
@@ -277,7 +277,7 @@ impl WaitGroup {
             parking::checkpoint();
             return false;
         }
-        let mut queue = self.inner.queue.lock();
+        let mut queue = self.inner.queue_to_join();
         if !self.inner.word.enlist() {
             drop(queue);
             parking::checkpoint();
@@ -303,6 +303,15 @@ impl WaitGroup {
 }
 
 impl Inner {
+    /// Locks the queue, for a caller that may wait.
+    fn queue_to_join(&self) -> SpinGuard<'_, WaitList> {
+        if !has_slot() {
+            // Not under the lock.
+            take_slot();
+        }
+        self.queue.lock()
+    }
+
     /// Lets everybody go whose generation is over.
     #[cold]
     fn release(&self) {

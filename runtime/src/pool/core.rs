@@ -40,7 +40,7 @@
 //! find its number does nothing. Each timer owns a reference to the core, which goes with whoever cancels it in
 //! time, or else with its function.
 
-use crate::park::{self, WaitReason, begin, park};
+use crate::park::{self, WaitReason, begin, has_slot, park, take_slot};
 use crate::prim::atomic::{AtomicUsize, Ordering};
 use crate::prim::clock::{self, NEVER};
 use crate::prim::spin::SpinLock;
@@ -254,6 +254,10 @@ impl Core {
         // SAFETY: nobody waits with the slot, so it is the caller's alone.
         let take = || unsafe { (*slot.get()).take() }.expect("the task is in its slot");
         let mut tried = false;
+        if !has_slot() {
+            // Not under the lock, should the caller have to wait.
+            take_slot();
+        }
         loop {
             let mut state = self.state.lock();
             if state.closed {
@@ -397,6 +401,10 @@ impl Core {
 
     /// Waits until there are no workers. `false`: not before `deadline`.
     pub(super) fn wait_drained(&self, deadline: u64) -> bool {
+        if !has_slot() {
+            // Not under the lock.
+            take_slot();
+        }
         let mut state = self.state.lock();
         if state.running == 0 {
             return true;

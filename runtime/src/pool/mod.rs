@@ -442,7 +442,9 @@ impl WorkerPool {
     #[must_use = "whether all workers have ended is all there is to know"]
     pub fn release_timeout(&self, timeout: Duration) -> bool {
         self.core().close();
-        self.core().wait_drained(clock::after(timeout))
+        let drained = self.core().wait_drained(clock::after(timeout));
+        park::checkpoint();
+        drained
     }
 
     /// Is it released?

@@ -180,7 +180,9 @@ impl fmt::Debug for Signal {
 /// Delivers these signals over the channel that is returned, instead of what they would do otherwise.
 ///
 /// Everybody who has asked for a signal gets it. To stop, drop the receiver. A signal that comes when nobody
-/// wants it any more does again what it did before the first `notify`, which for most is to end the process.
+/// wants it any more does again what it did before the first `notify`, which for most is to end the process; so
+/// does one that is still on its way to the last receiver when that is dropped. (Go swallows it then. To be
+/// sure that it does nothing, [`ignore`] the signal first.)
 /// If [`reset`] or [`ignore`] takes all of its signals away, the channel is disconnected.
 ///
 /// The channel holds 32 signals; when it is full, further ones are dropped, as in Go. The system itself
@@ -194,7 +196,7 @@ impl fmt::Debug for Signal {
 ///
 /// # Blocking
 ///
-/// Blocks shortly, if others are subscribing at the same time.
+/// Blocks shortly, if others are subscribing at the same time; a switch point then.
 ///
 /// ```
 /// use corio::signal::{self, SIGKILL, SIGUSR1};
@@ -254,6 +256,11 @@ pub fn notify_context(ctx: &Context, signals: &[Signal]) -> io::Result<(Context,
 
 /// Ends what [`notify_context`] has begun, when it is called or dropped: cancels the context, and gives the
 /// signals up.
+///
+/// # Blocking
+///
+/// As [`notify`], also when it is dropped: a switch point in a destructor, should others be subscribing at the
+/// same time.
 #[derive(Debug)]
 #[must_use = "the context is cancelled when this is dropped, which is now"]
 pub struct Stop {
@@ -298,6 +305,10 @@ impl Error for Received {}
 ///
 /// As [`notify`], but the list may be empty.
 ///
+/// # Blocking
+///
+/// As [`notify`].
+///
 /// ```
 /// use corio::signal::{self, SIGUSR2};
 ///
@@ -319,6 +330,10 @@ pub fn is_ignored(signal: Signal) -> bool {
 
 /// Takes back what [`notify`], [`notify_context`] and [`ignore`] have done to these signals: they do again
 /// what they did before, and who has subscribed to them gets them no more.
+///
+/// # Blocking
+///
+/// As [`notify`].
 pub fn reset(signals: &[Signal]) {
     table::reset(signals);
 }

@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
 use std::mem;
+use std::panic::catch_unwind;
 use std::thread;
 
 static TABLE: Mutex<Table> = Mutex::new(Table {
@@ -225,7 +226,11 @@ fn start() -> io::Result<Handle> {
             // It is set once, since the thread is started once.
             let _ = SIGNALS.set(outside);
             for signal in signals.forever() {
-                deliver(Signal(signal));
+                // What a cancelled context lets go of is the user's, and its destructors may panic, which
+                // the hook has reported then. Others still want their signals.
+                let delivered = catch_unwind(|| deliver(Signal(signal)));
+                // The payload's destructor might panic as well.
+                delivered.unwrap_or_else(mem::forget);
             }
         })?;
     Ok(thread)
@@ -314,6 +319,9 @@ pub(super) fn ignore(signals: &[Signal]) -> io::Result<()> {
     table.withdraw(signals);
     let result = signals.iter().try_for_each(|&signal| {
         let actions = table.actions(signal)?;
+        if actions.now == Now::Original {
+            actions.original = Action::current(signal.0)?;
+        }
         Action::ignore().set(signal.0)?;
         actions.now = Now::Ignored;
         Ok(())

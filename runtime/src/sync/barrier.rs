@@ -4,7 +4,7 @@
 //! barrier under its lock, the next round can begin before the last one's waiters have woken: no count of
 //! rounds is needed.
 
-use crate::park::{WaitReason, park};
+use crate::park::{WaitReason, has_slot, park, take_slot};
 use crate::prim::spin::SpinLock;
 use crate::sync::waitq::{FIRST_OWN, Node, WaitList};
 use std::fmt;
@@ -63,6 +63,10 @@ impl Barrier {
     ///
     /// A switch point for all but the last one.
     pub fn wait(&self) -> BarrierWaitResult {
+        if !has_slot() {
+            // Not under the lock.
+            take_slot();
+        }
         let mut early = self.early.lock();
         early.count += 1;
         if early.count >= self.needed {

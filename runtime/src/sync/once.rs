@@ -208,11 +208,19 @@ impl Once {
 
     #[cold]
     fn wait_until_done(&self, force: bool) {
-        while self.park_while(|word| match state(word) {
-            OnceState::Done => false,
-            OnceState::Poisoned if !force => poisoned(),
-            _ => true,
-        }) {}
+        loop {
+            match self.state() {
+                OnceState::Done => return,
+                // Not in what `park_while` calls: the panic hook would run under the queue's lock.
+                OnceState::Poisoned if !force => poisoned(),
+                _ => {}
+            }
+            self.park_while(|word| match state(word) {
+                OnceState::Done => false,
+                OnceState::Poisoned => force,
+                OnceState::New | OnceState::InProgress => true,
+            });
+        }
     }
 
     #[cold]
@@ -249,14 +257,14 @@ impl Once {
         }
     }
 
-    /// Blocks until a closure ends, if the word is one to `wait` for. Was it?
-    fn park_while(&self, mut wait: impl FnMut(u32) -> bool) -> bool {
+    /// Blocks until a closure ends, if the word is one to `wait` for, which is asked under the queue's lock.
+    fn park_while(&self, mut wait: impl FnMut(u32) -> bool) {
         let waiters = self.0.waiters_to_join();
         // Acquire: partner of the Release in `Running::drop`.
         let mut word = self.0.word.load(Ordering::Acquire);
         loop {
             if !wait(word) {
-                return false;
+                return;
             }
             match self.0.word.compare_exchange_weak(
                 word,
@@ -274,7 +282,6 @@ impl Once {
             end: End::Back,
             deadline: NEVER,
         });
-        true
     }
 }
 

@@ -107,7 +107,7 @@ impl<W> Core<W> {
         }
     }
 
-    /// Locks the queue for a caller that may wait in it.
+    /// Locks the queue, for a caller that may wait.
     pub(crate) fn waiters_to_join(&self) -> Waiters<'_, W> {
         if !has_slot() {
             // Not under the lock.
@@ -116,7 +116,7 @@ impl<W> Core<W> {
         self.waiters()
     }
 
-    /// Locks the queue.
+    /// Locks the queue, for a caller that won't wait.
     pub(crate) fn waiters(&self) -> Waiters<'_, W> {
         Waiters {
             core: self,
@@ -136,7 +136,7 @@ impl<W> Core<W> {
 }
 
 impl<W> Waiters<'_, W> {
-    /// Queues the caller, opens the queue's lock and blocks until somebody wakes it or the deadline has
+    /// Queues the caller, who has locked the queue with [`waiters_to_join`](Core::waiters_to_join), opens the queue's lock and blocks until somebody wakes it or the deadline has
     /// come: then it is in the queue no longer, and gets
     /// [`NOT_POPPED`](crate::sync::waitq::NOT_POPPED).
     pub(crate) fn wait(self, wait: Wait) -> Outcome {
