@@ -1,8 +1,8 @@
 //! Locks and what else goroutines coordinate with, besides channels.
 //!
 //! Everything here works between goroutines and plain threads in any mix: what waits parks a goroutine
-//! and blocks a plain thread. It has a `const fn new`, so it may be a `static`, and waiting allocates
-//! nothing.
+//! and blocks a plain thread. It has a `const fn new`, so it may be a `static` (but for [`WaitGroup`], a handle
+//! to be cloned), and waiting allocates nothing.
 //!
 //! | to | use | modelled on |
 //! | --- | --- | --- |
@@ -14,6 +14,8 @@
 //! | make a value once | [`OnceLock`], [`LazyLock`] | std |
 //! | bound how many do something at a time | [`Semaphore`] | tokio |
 //! | meet | [`Barrier`] | std |
+//! | wait for a number of goroutines | [`WaitGroup`] | Go |
+//! | keep objects for the next use | [`Pool`] | Go |
 //!
 //! Locks are lock_api's types over raw locks of ours, like parking_lot's: guards, mapped guards, timeouts
 //! and fair unlocking have the names known from there. Guards may be held across switch points; they are
