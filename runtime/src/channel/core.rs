@@ -444,7 +444,15 @@ impl<T> Chan<T> {
         state.closed = true;
         let mut waiters = state.receivers.pop_all();
         waiters.append(state.senders.pop_all());
+        // Only if an operation was forgotten (`mem::forget`) does anybody expect a message still.
+        let mut left = Batch::new();
+        while let Some(receiver) = state.expecting.pop() {
+            state.unmet -= 1;
+            state.owed -= 1;
+            left.push(receiver);
+        }
         drop(state);
+        left.wake_all(LOOK_AGAIN);
         waiters.wake_all(CLOSED);
     }
 
