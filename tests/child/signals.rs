@@ -214,11 +214,13 @@ fn signal_chained(_: &[String]) {
         CALLED.fetch_add(1, Ordering::SeqCst);
     }
     // SAFETY: all zero is a valid value; the handler only counts.
-    unsafe {
+    let set = |signal: Signal| unsafe {
         let mut action: libc::sigaction = mem::zeroed();
         action.sa_sigaction = count as *const () as usize;
-        assert_eq!(libc::sigaction(libc::SIGUSR1, &action, ptr::null_mut()), 0);
-    }
+        let number = signal.as_raw();
+        assert_eq!(libc::sigaction(number, &action, ptr::null_mut()), 0);
+    };
+    set(SIGUSR1);
     let called = |n| wait_until("called", || CALLED.load(Ordering::SeqCst) == n);
     raise(SIGUSR1);
     called(1);
@@ -233,6 +235,16 @@ fn signal_chained(_: &[String]) {
     raise(SIGUSR1);
     called(4);
     assert_eq!(action(SIGUSR1).sa_sigaction, count as *const () as usize);
+    // What is put back is what was there last, not first.
+    signal::ignore(&[SIGUSR2]).unwrap();
+    signal::reset(&[SIGUSR2]);
+    set(SIGUSR2);
+    drop(notify(&[SIGUSR2]).unwrap());
+    signal::reset(&[SIGUSR2]);
+    assert_eq!(action(SIGUSR2).sa_sigaction, count as *const () as usize);
+    signal::ignore(&[SIGUSR2]).unwrap();
+    signal::reset(&[SIGUSR2]);
+    assert_eq!(action(SIGUSR2).sa_sigaction, count as *const () as usize);
 }
 
 /// `TestIgnore`, `TestIgnored`.

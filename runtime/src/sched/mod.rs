@@ -116,6 +116,19 @@ pub(crate) struct SpawnRequest {
     pub(crate) location: &'static Location<'static>,
 }
 
+impl SpawnRequest {
+    /// Writes it into a free slot.
+    ///
+    /// # Safety
+    ///
+    /// As [`G::fill`](g::G::fill).
+    #[inline]
+    unsafe fn fill(&self, g: GRef, id: u64, class: SizeClass, tag: Tag) {
+        // SAFETY: passed on to the caller.
+        unsafe { g.fill(id, class, tag, self.entry, self.payload, self.location) };
+    }
+}
+
 impl Sched {
     fn new(settings: Settings) -> Sched {
         Sched {
@@ -480,16 +493,7 @@ impl Sched {
             };
             let id = held.new_id(|| self.next_id.fetch_add(ID_BATCH, Ordering::Relaxed));
             // SAFETY: the slot was taken from a free list.
-            unsafe {
-                g.fill(
-                    id,
-                    class,
-                    tag,
-                    request.entry,
-                    request.payload,
-                    request.location,
-                )
-            };
+            unsafe { request.fill(g, id, class, tag) };
             held.counters.spawned.add(1);
             let more = held.put_next(g);
             self.leave_with_work(m, held, more);
@@ -523,16 +527,7 @@ impl Sched {
         let g = arena::take()?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the slot was taken from a free list.
-        unsafe {
-            g.fill(
-                id,
-                class,
-                tag,
-                request.entry,
-                request.payload,
-                request.location,
-            )
-        };
+        unsafe { request.fill(g, id, class, tag) };
         self.shared.spawned.add(1);
         Ok((g, id))
     }

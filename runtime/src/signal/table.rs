@@ -30,7 +30,6 @@ use crate::sync::mutex::Mutex;
 use crate::task::report::{Outside, SIGNALS};
 use signal_hook::iterator::{Handle, Signals};
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::io;
 use std::mem;
 use std::panic::catch_unwind;
@@ -127,15 +126,18 @@ impl Table {
         all.any(|subscription| subscription.signals.contains(&signal))
     }
 
+    /// The signal's actions, the original one as it is now. For who is about to set another.
     fn actions(&mut self, signal: Signal) -> io::Result<&mut Actions> {
-        Ok(match self.actions.entry(signal) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => place.insert(Actions {
-                now: Now::Original,
-                original: Action::current(signal.0)?,
-                hook: None,
-            }),
-        })
+        let current = Action::current(signal.0)?;
+        let actions = self.actions.entry(signal).or_insert(Actions {
+            now: Now::Original,
+            original: current,
+            hook: None,
+        });
+        if actions.now == Now::Original {
+            actions.original = current;
+        }
+        Ok(actions)
     }
 
     /// Has signal-hook's handler called.
@@ -143,21 +145,17 @@ impl Table {
         let actions = self.actions(signal)?;
         let hook = match actions.hook {
             _ if actions.now == Now::Hooked => return Ok(()),
-            Some(hook) => {
-                if actions.now == Now::Original {
-                    actions.original = Action::current(signal.0)?;
-                }
-                hook
-            }
+            Some(hook) => hook,
             None => {
                 self.thread()?.add_signal(signal.0)?;
                 Action::current(signal.0)?.on_alternate_stack()
             }
         };
         hook.set(signal.0)?;
-        let actions = self.actions(signal)?;
-        actions.hook = Some(hook);
-        actions.now = Now::Hooked;
+        if let Some(actions) = self.actions.get_mut(&signal) {
+            actions.hook = Some(hook);
+            actions.now = Now::Hooked;
+        }
         Ok(())
     }
 
@@ -319,9 +317,6 @@ pub(super) fn ignore(signals: &[Signal]) -> io::Result<()> {
     table.withdraw(signals);
     let result = signals.iter().try_for_each(|&signal| {
         let actions = table.actions(signal)?;
-        if actions.now == Now::Original {
-            actions.original = Action::current(signal.0)?;
-        }
         Action::ignore().set(signal.0)?;
         actions.now = Now::Ignored;
         Ok(())
