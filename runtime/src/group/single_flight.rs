@@ -240,7 +240,8 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
     ///
     /// # Blocking
     ///
-    /// Blocks for as long as the call takes. One that asks for its own key waits for itself, for ever.
+    /// Blocks for as long as the call takes. One that asks for its own key waits for itself, for ever; so does a
+    /// key that uses the same `SingleFlight` when it is hashed, compared or cloned.
     ///
     /// ```
     /// let flight = corio::group::SingleFlight::new();
