@@ -31,7 +31,7 @@
 //!
 //! Differences from Go: there is no `close`, as dropping the last sender does it, and no panic either. A
 //! receiver that is gone is noticed. Differences from crossbeam: messages that a select has reserved do
-//! not count in `len`; `try_recv` on a channel of capacity 0 is a switch point in one case, when the sender
+//! not count in `len`; a channel of capacity 0 gets memory for a message once a select takes part in it; `try_recv` on a channel of capacity 0 is a switch point in one case, when the sender
 //! is a select, whose message must first be made.
 //!
 //! For readers of the code: `core` is the channel, `state` what its lock guards, `ring` the messages, `reserve`
@@ -133,6 +133,7 @@ fn new<T>(chan: Chan<T>) -> (Sender<T>, Receiver<T>) {
 /// }
 /// ```
 #[doc(alias = "After")]
+#[must_use = "nothing happens unless something is received from it"]
 pub fn after(duration: Duration) -> Receiver<Instant> {
     match Instant::now().checked_add(duration) {
         Some(when) => at(when),
@@ -150,6 +151,7 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
 /// assert_eq!(corio::channel::at(when).recv(), Ok(when));
 /// assert!(Instant::now() >= when);
 /// ```
+#[must_use = "nothing happens unless something is received from it"]
 pub fn at(when: Instant) -> Receiver<Instant> {
     Receiver::of_clock(Arc::new(Clock::once(Some(when))))
 }
@@ -172,6 +174,7 @@ pub fn at(when: Instant) -> Receiver<Instant> {
 /// assert!(start.elapsed() >= Duration::from_millis(15));
 /// ```
 #[doc(alias = "Tick")]
+#[must_use = "nothing happens unless something is received from it"]
 pub fn tick(duration: Duration) -> Receiver<Instant> {
     match Instant::now().checked_add(duration) {
         Some(first) => {

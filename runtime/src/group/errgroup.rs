@@ -65,6 +65,9 @@ const GO_ON: Outcome = FIRST_OWN;
 ///   the program.
 /// * Places under a [limit](Group::set_limit) are given in the order in which they were asked for.
 ///
+/// The error's type has a default, but the compiler only uses it where the type is written out:
+/// `let group: Group = Group::new()`.
+///
 /// Its goroutines can't borrow from the caller; those of [`scope`](crate::scope()) can.
 #[doc(alias = "errgroup")]
 pub struct Group<E = Box<dyn Error + Send + Sync>> {

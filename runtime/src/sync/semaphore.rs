@@ -391,8 +391,22 @@ impl Semaphore {
         this: &Arc<Self>,
         timeout: Duration,
     ) -> Result<OwnedSemaphorePermit, AcquireTimeoutError> {
-        this.get_by(1, || clock::after(timeout))?;
-        Ok(OwnedSemaphorePermit::new(Arc::clone(this), 1))
+        Semaphore::acquire_many_owned_timeout(this, 1, timeout)
+    }
+
+    /// As [`acquire_many_timeout`](Semaphore::acquire_many_timeout), with a permit that owns the semaphore.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_timeout`](Semaphore::acquire_timeout).
+    #[inline]
+    pub fn acquire_many_owned_timeout(
+        this: &Arc<Self>,
+        n: u32,
+        timeout: Duration,
+    ) -> Result<OwnedSemaphorePermit, AcquireTimeoutError> {
+        this.get_by(n, || clock::after(timeout))?;
+        Ok(OwnedSemaphorePermit::new(Arc::clone(this), n))
     }
 
     /// As [`acquire_deadline`](Semaphore::acquire_deadline), with a permit that owns the semaphore.
@@ -405,8 +419,22 @@ impl Semaphore {
         this: &Arc<Self>,
         deadline: Instant,
     ) -> Result<OwnedSemaphorePermit, AcquireTimeoutError> {
-        this.get_by(1, || clock::at(deadline))?;
-        Ok(OwnedSemaphorePermit::new(Arc::clone(this), 1))
+        Semaphore::acquire_many_owned_deadline(this, 1, deadline)
+    }
+
+    /// As [`acquire_many_deadline`](Semaphore::acquire_many_deadline), with a permit that owns the semaphore.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_timeout`](Semaphore::acquire_timeout).
+    #[inline]
+    pub fn acquire_many_owned_deadline(
+        this: &Arc<Self>,
+        n: u32,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, AcquireTimeoutError> {
+        this.get_by(n, || clock::at(deadline))?;
+        Ok(OwnedSemaphorePermit::new(Arc::clone(this), n))
     }
 
     /// Waits without end.

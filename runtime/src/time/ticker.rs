@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 /// assert!(ticker.channel().try_recv().is_err());
 /// ```
 #[doc(alias = "NewTicker")]
+#[must_use = "a ticker does nothing but deliver through its channel"]
 pub struct Ticker {
     clock: Arc<Clock>,
     channel: Receiver<Instant>,

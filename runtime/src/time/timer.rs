@@ -41,6 +41,7 @@ use std::time::{Duration, Instant};
 /// }
 /// ```
 #[doc(alias = "NewTimer")]
+#[must_use = "a timer does nothing but deliver through its channel"]
 pub struct Timer {
     clock: Arc<Clock>,
     channel: Receiver<Instant>,
