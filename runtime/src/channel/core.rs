@@ -121,7 +121,10 @@ impl<T> Chan<T> {
         }
     }
 
-    // A function of its own, so that in `send` the message need not be in memory.
+    /// The rest of `send`: a function of its own, so that there the message need not be in memory.
+    ///
+    /// # Safety
+    /// As [`try_send`](Chan::try_send).
     #[inline(never)]
     unsafe fn send_slowly<'a>(
         &'a self,
@@ -171,7 +174,7 @@ impl<T> Chan<T> {
         }
     }
 
-    // As `send_slowly`.
+    /// The rest of `recv`; see `send_slowly`.
     #[inline(never)]
     fn recv_slowly<'a>(
         &'a self,
