@@ -8,9 +8,11 @@
 //! No test waits for something by sleeping a while: it waits for the thing itself, and a [`Watchdog`] or
 //! the child's time limit ends it if that never comes.
 
+use std::any::Any;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -275,6 +277,40 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         );
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Runs `f` on a plain thread and on a goroutine, under a [`watchdog`].
+pub fn on_both(f: impl Fn() + Send + Sync + 'static) {
+    let _dog = watchdog();
+    f();
+    corio::spawn(f).join().unwrap();
+}
+
+/// Starts `n` of which every other one is a goroutine, the others threads; the result joins them.
+pub fn mixed(n: usize, f: impl Fn(usize) + Send + Sync + 'static) -> impl FnOnce() {
+    let f = Arc::new(f);
+    let (mut goroutines, mut threads) = (Vec::new(), Vec::new());
+    for i in 0..n {
+        let f = Arc::clone(&f);
+        if i % 2 == 0 {
+            goroutines.push(corio::spawn(move || f(i)));
+        } else {
+            threads.push(thread::spawn(move || f(i)));
+        }
+    }
+    move || {
+        goroutines.into_iter().for_each(|g| g.join().unwrap());
+        threads.into_iter().for_each(|t| t.join().unwrap());
+    }
+}
+
+/// What a panic said.
+pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("?")
 }
 
 /// Counts how often values were dropped: each [`Drops::token`] once.

@@ -2,7 +2,7 @@
 
 use corio::context::{Context, ContextError};
 use corio::group::Group;
-use corio_tests::{Drops, Rng, watchdog, yield_until};
+use corio_tests::{Drops, Rng, on_both, panic_text, watchdog, yield_until};
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
@@ -12,21 +12,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 type Boxed = Box<dyn Error + Send + Sync>;
-
-/// Runs `f` on a plain thread and on a goroutine.
-fn on_both(f: impl Fn() + Send + Sync + 'static) {
-    let _dog = watchdog();
-    f();
-    corio::spawn(f).join().unwrap();
-}
-
-fn text(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| payload.downcast_ref::<&str>().copied())
-        .unwrap_or("?")
-}
 
 /// `TestZeroGroup`: nothing fails; one fails; the first of several counts.
 #[test]
@@ -251,7 +236,7 @@ fn changing_the_limit_under_way_panics() {
         }
         let payload = catch_unwind(|| group.set_limit(3)).unwrap_err();
         assert_eq!(
-            text(&*payload),
+            panic_text(&*payload),
             "errgroup: modify limit while 2 goroutines in the group are still active"
         );
         drop(gate);
@@ -277,7 +262,7 @@ fn wait_passes_the_first_panic_on() {
             Err("an error".to_string())
         });
         let payload = catch_unwind(|| group.wait()).unwrap_err();
-        assert_eq!(text(&*payload), "the first");
+        assert_eq!(panic_text(&*payload), "the first");
         let cause = ctx.cause().unwrap().to_string();
         assert_eq!(cause, "a goroutine of the group panicked");
         assert_eq!(group.wait(), Err("an error".to_string()));
@@ -302,7 +287,7 @@ fn an_error_that_panics_is_a_panic() {
             Ok(())
         });
         let payload = catch_unwind(|| group.wait().is_ok()).unwrap_err();
-        assert_eq!(text(&*payload), "no words");
+        assert_eq!(panic_text(&*payload), "no words");
         assert!(group.wait().is_ok(), "handed out once");
     });
 }

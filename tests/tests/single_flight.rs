@@ -2,28 +2,13 @@
 
 use corio::channel;
 use corio::group::SingleFlight;
-use corio_tests::{Drops, Rng, watchdog, yield_until};
+use corio_tests::{Drops, Rng, on_both, panic_text, watchdog, yield_until};
 use std::any::Any;
 use std::hash::{Hash, Hasher};
 use std::panic::{RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-
-/// Runs `f` on a plain thread and on a goroutine.
-fn on_both(f: impl Fn() + Send + Sync + 'static) {
-    let _dog = watchdog();
-    f();
-    corio::spawn(f).join().unwrap();
-}
-
-fn text(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| payload.downcast_ref::<&str>().copied())
-        .unwrap_or("?")
-}
 
 /// How many ask for a key while its call is under way can't be seen from outside, but the clones of the key
 /// can: a follower's is compared with the leader's.
@@ -197,10 +182,13 @@ fn a_panic_reaches_everybody() {
     on_both(|| {
         let all = share(6, || -> u32 { panic!("invalid memory address") });
         let mut payloads = all.into_iter().map(|result| result.unwrap_err());
-        assert_eq!(text(&*payloads.next().unwrap()), "invalid memory address");
+        assert_eq!(
+            panic_text(&*payloads.next().unwrap()),
+            "invalid memory address"
+        );
         for payload in payloads {
             assert_eq!(
-                text(&*payload),
+                panic_text(&*payload),
                 "SingleFlight: the call for this key panicked: invalid memory address"
             );
         }
@@ -214,7 +202,7 @@ fn a_panic_without_words_reaches_everybody() {
         let payloads: Vec<_> = all.into_iter().map(|result| result.unwrap_err()).collect();
         assert_eq!(payloads[0].downcast_ref(), Some(&5u8));
         assert_eq!(
-            text(&*payloads[1]),
+            panic_text(&*payloads[1]),
             "SingleFlight: the call for this key panicked"
         );
     });
@@ -248,7 +236,7 @@ fn a_clone_that_panics_is_a_panic_of_the_call() {
         let theirs = broken.clone();
         for result in share(3, move || Fragile(theirs.clone())) {
             let payload = result.err().expect("all panic");
-            let text = text(&*payload);
+            let text = panic_text(&*payload);
             let words = [
                 "can't be cloned",
                 "SingleFlight: the call for this key panicked",
@@ -290,7 +278,7 @@ fn a_hash_that_panics_keeps_nobody_waiting() {
                 panic!("the call")
             })
         });
-        assert_eq!(text(&*payload.join().unwrap_err()), "the call");
+        assert_eq!(panic_text(&*payload.join().unwrap_err()), "the call");
         assert!(follower.recv().unwrap().recv().is_err());
     });
 }
@@ -330,7 +318,7 @@ fn works_while_unwinding() {
             panic!("unwinds");
         });
         assert_eq!(flight.work(1, || 2).0, 2);
-        assert_eq!(text(&*unwinding.join().unwrap_err()), "unwinds");
+        assert_eq!(panic_text(&*unwinding.join().unwrap_err()), "unwinds");
     });
 }
 

@@ -1,7 +1,7 @@
 //! `WaitGroup`. Named beside each test: the one of Go's `sync/waitgroup_test.go` that it stands for.
 
 use corio::group::WaitGroup;
-use corio_tests::{Drops, Rng, watchdog, yield_until};
+use corio_tests::{Drops, Rng, mixed, on_both, panic_text, watchdog, yield_until};
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,39 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(1000);
-
-/// Runs `f` on a plain thread and on a goroutine.
-fn on_both(f: impl Fn() + Send + Sync + 'static) {
-    let _dog = watchdog();
-    f();
-    corio::spawn(f).join().unwrap();
-}
-
-/// Starts `n` of which every other one is a goroutine, the others threads; the result joins them.
-fn mixed(n: usize, f: impl Fn(usize) + Send + Sync + 'static) -> impl FnOnce() {
-    let f = Arc::new(f);
-    let (mut goroutines, mut threads) = (Vec::new(), Vec::new());
-    for i in 0..n {
-        let f = Arc::clone(&f);
-        if i % 2 == 0 {
-            goroutines.push(corio::spawn(move || f(i)));
-        } else {
-            threads.push(thread::spawn(move || f(i)));
-        }
-    }
-    move || {
-        goroutines.into_iter().for_each(|g| g.join().unwrap());
-        threads.into_iter().for_each(|t| t.join().unwrap());
-    }
-}
-
-fn text(payload: &(dyn std::any::Any + Send)) -> &str {
-    payload
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| payload.downcast_ref::<&str>().copied())
-        .unwrap_or("?")
-}
 
 fn waiting_on(wg: &WaitGroup, waiters: usize) -> (Arc<AtomicUsize>, impl FnOnce()) {
     let returned = Arc::new(AtomicUsize::new(0));
@@ -90,7 +57,7 @@ fn below_zero_panics_and_changes_nothing() {
         wg.add(1);
         wg.done();
         let payload = catch_unwind(|| wg.done()).unwrap_err();
-        assert!(text(&*payload).starts_with("negative WaitGroup counter"));
+        assert!(panic_text(&*payload).starts_with("negative WaitGroup counter"));
         // It goes on working.
         wg.add(1);
         assert!(!wg.wait_timeout(Duration::ZERO));
@@ -121,7 +88,7 @@ fn below_zero_beside_waiters_lets_none_hang() {
 fn an_overflow_panics_and_changes_nothing() {
     let wg = WaitGroup::new();
     let payload = catch_unwind(|| wg.add(usize::MAX)).unwrap_err();
-    assert_eq!(text(&*payload), "WaitGroup counter overflow");
+    assert_eq!(panic_text(&*payload), "WaitGroup counter overflow");
     wg.wait();
 }
 
@@ -182,7 +149,7 @@ fn go_is_done_when_it_panics() {
         let handle = wg.go(|| panic!("in the group"));
         wg.go(|| ());
         wg.wait();
-        assert_eq!(text(&*handle.join().unwrap_err()), "in the group");
+        assert_eq!(panic_text(&*handle.join().unwrap_err()), "in the group");
     });
 }
 
@@ -347,7 +314,7 @@ fn waits_while_unwinding() {
         });
         corio::yield_now();
         wg.done();
-        assert_eq!(text(&*unwinding.join().unwrap_err()), "unwinds");
+        assert_eq!(panic_text(&*unwinding.join().unwrap_err()), "unwinds");
     });
 }
 
@@ -417,7 +384,9 @@ fn a_panic_names_the_caller() {
     let hook = std::panic::take_hook();
     let seen = Arc::clone(&here);
     std::panic::set_hook(Box::new(move |info| {
-        if text(info.payload_as_str().map(|_| info.payload()).unwrap_or(&())).contains("negative") {
+        if panic_text(info.payload_as_str().map(|_| info.payload()).unwrap_or(&()))
+            .contains("negative")
+        {
             *seen.lock().unwrap() = info.location().map(|at| at.file().to_owned()).unwrap();
         }
         hook(info);

@@ -2,7 +2,7 @@
 
 use corio::group::WaitGroup;
 use corio::pool::{Builder, SubmitError, WorkerPool};
-use corio_tests::{Drops, Rng, child, watchdog, yield_until};
+use corio_tests::{Drops, Rng, child, on_both, watchdog, yield_until};
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,13 +10,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(1000);
-
-/// Runs `f` on a plain thread and on a goroutine.
-fn on_both(f: impl Fn() + Send + Sync + 'static) {
-    let _dog = watchdog();
-    f();
-    corio::spawn(f).join().unwrap();
-}
 
 /// A task that runs until told otherwise.
 #[derive(Clone)]
