@@ -3,7 +3,6 @@
 use corio::context::{Context, ContextError};
 use corio::group::Group;
 use corio_tests::{Drops, Rng, on_both, panic_text, watchdog, yield_until};
-use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
