@@ -3,7 +3,6 @@
 use corio::channel;
 use corio::group::SingleFlight;
 use corio_tests::{Drops, Rng, on_both, panic_text, watchdog, yield_until};
-use std::any::Any;
 use std::hash::{Hash, Hasher};
 use std::panic::{RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -5,7 +5,6 @@ use corio_tests::{Drops, Rng, mixed, on_both, panic_text, watchdog, yield_until}
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(1000);
