@@ -30,9 +30,11 @@ const RUNNEXT_LOOKS: u32 = 200;
 /// Due timers taken out of a heap at a time.
 const TIMER_BATCH: usize = 32;
 /// Due timers stay in their heap while so many goroutines are queued, and are run in portions of this size, so
-/// that what is asked for ahead (`PREFETCHED`) is still in the cache when it runs. Every 61st tick a portion is
-/// run in any case: timers get their share beside goroutines that keep each other busy.
+/// that what is asked for ahead (`PREFETCHED`) is still in the cache when it runs.
 const READY_AHEAD: usize = 64;
+/// In any case a portion is run on one of 61 ticks, so that timers get their share beside goroutines that keep
+/// each other busy. Not on the one that may find something in the global queue, and then looks no further.
+const TIMER_TICK: u32 = 1;
 
 /// What to run next, and whether it inherits the time slice.
 pub(crate) struct Found {
@@ -107,7 +109,7 @@ impl Sched {
             return Some((g, false));
         }
         if held.timers.next() <= held.clock()
-            && (held.local().queue.len() < READY_AHEAD || tick.is_multiple_of(GLOBAL_TICK))
+            && (held.local().queue.len() < READY_AHEAD || tick % GLOBAL_TICK == TIMER_TICK)
         {
             self.run_timers(held, held.p());
         }
