@@ -56,16 +56,36 @@
 
 #[cfg(not(loom))]
 mod arena;
+#[cfg(not(loom))]
+mod buffer;
+#[cfg(not(loom))]
+mod conn_pool;
+#[cfg(not(loom))]
+mod connect;
 mod direction;
 #[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
+mod metrics;
 #[cfg(all(loom, test))]
 mod models;
+#[cfg(not(loom))]
+mod network;
+#[cfg(not(loom))]
+mod option;
+#[cfg(not(loom))]
+mod pipe;
+#[cfg(not(loom))]
+mod pollable;
 mod prim;
 #[cfg(not(loom))]
 mod reactor;
 #[cfg(not(loom))]
 mod resolve;
+#[cfg(not(loom))]
+mod server;
+#[cfg(not(loom))]
+mod shared;
 #[cfg(not(loom))]
 mod socket;
 #[cfg(not(loom))]
@@ -74,6 +94,12 @@ mod source;
 mod sys;
 #[cfg(not(loom))]
 mod tcp;
+#[cfg(not(loom))]
+mod transfer;
+#[cfg(not(loom))]
+mod udp;
+#[cfg(not(loom))]
+mod unix;
 mod word;
 
 #[cfg(not(loom))]

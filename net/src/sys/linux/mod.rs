@@ -4,6 +4,9 @@
 //! which are cancellation points and, in a process with threads, pay for it with two atomic
 //! operations per call.
 
+mod datagram;
+mod transfer;
+
 use super::{MAX_BYTES, MAX_SLICES};
 use libc::{c_int, c_void, size_t, ssize_t};
 use mio::Interest;

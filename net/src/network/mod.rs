@@ -1,0 +1,1 @@
+//! Go's way in: networks and addresses by name.

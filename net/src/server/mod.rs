@@ -1,0 +1,1 @@
+//! A server as one runs it in production.

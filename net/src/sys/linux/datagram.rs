@@ -1,0 +1,1 @@
+//! Messages with addresses: UDP and Unix datagrams.

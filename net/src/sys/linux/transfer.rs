@@ -1,0 +1,1 @@
+//! Moving bytes between descriptors without a buffer of ours: splice and sendfile.

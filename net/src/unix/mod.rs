@@ -1,0 +1,1 @@
+//! Unix sockets: std's types, parking instead of blocking.
