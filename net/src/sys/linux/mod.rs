@@ -7,6 +7,8 @@
 mod datagram;
 mod transfer;
 
+pub(crate) use transfer::*;
+
 use super::{MAX_BYTES, MAX_SLICES};
 use crate::socket::Way;
 use libc::{c_int, c_void, size_t, ssize_t};
