@@ -210,7 +210,7 @@ macro_rules! into_std {
 // ---- traits: to be called beside the type ----
 
 /// The descriptor of a type with a field `socket` and a function `of` that makes one from a
-/// [`Socket`].
+/// [`Socket`](crate::socket::Socket).
 macro_rules! descriptor {
     ($type:ident) => {
         impl $type {
@@ -309,7 +309,7 @@ macro_rules! debug {
     };
 }
 
-/// `Read` for a [`Stream`] and references to it.
+/// `Read` for a [`Stream`](super::Stream) and references to it.
 macro_rules! reading {
     ($type:ident) => {
         $crate::shared::reading!($type: $type);
@@ -332,7 +332,7 @@ macro_rules! reading {
     };
 }
 
-/// `Write` for a [`Stream`] and references to it.
+/// `Write` for a [`Stream`](super::Stream) and references to it.
 macro_rules! writing {
     ($type:ident) => {
         $crate::shared::writing!($type: $type);
