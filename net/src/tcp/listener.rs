@@ -5,7 +5,7 @@
 use super::{TcpStream, ip_address};
 use crate::resolve::{self, ToSocketAddrs};
 use crate::socket::{Socket, Way};
-use crate::{is_closed, sys};
+use crate::{is_closed, metrics, sys};
 use corio::reactor::WaitReason;
 use socket2::{Domain, Protocol, SockRef, Type};
 use std::fmt;
@@ -83,9 +83,12 @@ impl TcpListener {
     /// [`TimedOut`](io::ErrorKind::TimedOut) at the deadline. After [`close`](Self::close), one that
     /// [`is_closed`] recognises.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, peer) = self
-            .socket
-            .io(Way::Read, WaitReason::NetAccept, sys::accept, |_| false)?;
+        let (fd, peer) = metrics::accepted(self.socket.io(
+            Way::Read,
+            WaitReason::NetAccept,
+            sys::accept,
+            |_| false,
+        ))?;
         Ok((TcpStream::open(fd)?, peer))
     }
 

@@ -6,8 +6,9 @@
 //! the rule sets a flag: the end of the stream, errors, urgent data.
 
 use super::ip_address;
+use crate::metrics;
 use crate::resolve::{self, ToSocketAddrs};
-use crate::socket::{Patience, Socket, Way};
+use crate::socket::{Moved, Patience, Socket, Way};
 use crate::sys;
 use corio::reactor::{WaitReason, checkpoint};
 use socket2::{Domain, Protocol, SockRef, Type};
@@ -82,7 +83,7 @@ impl TcpStream {
     /// The last address's error, for instance
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused).
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
-        resolve::each(addr, |addr| Self::dial(addr, None))
+        resolve::each(addr, |addr| metrics::connected(Self::dial(addr, None)))
     }
 
     /// Connects to one address, in a limited time.
@@ -98,7 +99,7 @@ impl TcpStream {
                 "cannot set a 0 duration timeout",
             ));
         }
-        Self::dial(*addr, Some(timeout))
+        metrics::connected(Self::dial(*addr, Some(timeout)))
     }
 
     fn dial(addr: SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
@@ -390,13 +391,19 @@ fn connected(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Has a read of up to `len` bytes taken all there was? Nothing at all is the end of the stream, and
 /// there is no event to wait for.
-fn emptied(len: usize) -> impl Fn(&usize) -> bool {
-    move |&n| 0 < n && n < len.min(sys::MAX_BYTES)
+fn emptied(len: usize) -> impl Fn(&usize) -> Moved {
+    move |&bytes| Moved {
+        bytes,
+        drained: 0 < bytes && bytes < len.min(sys::MAX_BYTES),
+    }
 }
 
 /// Has a write of `len` bytes used all the room there was?
-fn filled(len: usize) -> impl Fn(&usize) -> bool {
-    move |&n| n < len.min(sys::MAX_BYTES)
+fn filled(len: usize) -> impl Fn(&usize) -> Moved {
+    move |&bytes| Moved {
+        bytes,
+        drained: bytes < len.min(sys::MAX_BYTES),
+    }
 }
 
 /// The bytes that one call with these slices may move.
