@@ -110,3 +110,5 @@ pub use metrics::{Metrics, metrics};
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
+#[cfg(not(loom))]
+pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};
