@@ -8,6 +8,7 @@
 //! * `accept`, `recv`, `peek`, `send`, `readv`, `writev` on non-blocking sockets: one system call
 //!   each, no SIGPIPE, new descriptors non-blocking and closed on exec; they clamp what they are asked
 //!   to do to [`MAX_BYTES`] and [`MAX_SLICES`];
+//! * `recv_from`, `peek_from`, `send_to`: the same with addresses, for datagrams, which are not clamped;
 //! * `in_progress(error)`: has a non-blocking connect only been started?
 //! * `is_nonblocking(fd)`.
 //!

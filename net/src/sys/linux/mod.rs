@@ -7,6 +7,8 @@
 mod datagram;
 mod transfer;
 
+pub(crate) use datagram::{peek_from, recv_from, send_to};
+
 use super::{MAX_BYTES, MAX_SLICES};
 use libc::{c_int, c_void, size_t, ssize_t};
 use mio::Interest;
