@@ -53,7 +53,11 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
 /// One handle to a socket; clones share everything.
-pub(crate) struct Socket(&'static Source);
+#[allow(
+    unreachable_pub,
+    reason = "in the signature of `HasSocket`, which seals public traits"
+)]
+pub struct Socket(&'static Source);
 
 // Like std's sockets: a panic can't leave one half changed, turns are given up by a destructor.
 impl UnwindSafe for Socket {}
