@@ -106,6 +106,7 @@ mod word;
 pub use error::is_closed;
 #[cfg(not(loom))]
 pub use metrics::{Metrics, metrics};
+#[cfg(not(loom))]
 pub use network::{Addr, Conn, Connections, Listener};
 #[cfg(not(loom))]
 pub use resolve::{ToSocketAddrs, lookup_host};
