@@ -264,6 +264,11 @@ impl Socket {
         self.0.read.word.state() == State::Closed
     }
 
+    /// Is it worth asking whether the direction was shut down, before waiting in it?
+    pub(crate) fn may_be_shut_down(&self) -> bool {
+        self.0.flags.any() && !self.0.mode(NONBLOCKING)
+    }
+
     /// Runs a call that never blocks and is no reading or writing, such as one for an option.
     pub(crate) fn control<T>(
         &self,

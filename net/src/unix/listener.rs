@@ -15,6 +15,7 @@ use socket2::{SockAddr, Type};
 use std::io;
 use std::iter::FusedIterator;
 use std::os::unix::net::SocketAddr;
+use std::panic::RefUnwindSafe;
 use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,6 +63,9 @@ pub struct UnixListener {
 /// The path to remove in the end, if any.
 #[derive(Debug, Default)]
 struct Unlink(Mutex<Option<PathBuf>>);
+
+// Like std's sockets: the path is there as a whole or not at all.
+impl RefUnwindSafe for Unlink {}
 
 impl Unlink {
     fn set(&self, path: Option<PathBuf>) {
