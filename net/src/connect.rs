@@ -31,11 +31,12 @@
 //! The deadline is one for all addresses. Each address gets its share of what is left (two seconds at
 //! least, as long as there are), so that a silent one does not use up the others' time.
 
+use crate::TcpStream;
 use crate::error::{closed, timed_out};
+use crate::metrics;
 use crate::prim::Mutex;
 use crate::resolve::ToSocketAddrs;
 use crate::socket::Patience;
-use crate::TcpStream;
 use corio::channel::{self, Sender};
 use corio::context::{self, Context};
 use corio::time;
@@ -190,12 +191,7 @@ impl Terms {
     }
 
     /// Runs one lane of a race; its connection is the winner.
-    fn lane(
-        &self,
-        race: &Race,
-        lane: usize,
-        addrs: &[SocketAddr],
-    ) -> Result<TcpStream, Failure> {
+    fn lane(&self, race: &Race, lane: usize, addrs: &[SocketAddr]) -> Result<TcpStream, Failure> {
         let stream = self.in_turn(addrs, Some((race, lane)))?;
         if race.win(lane) {
             Ok(stream)
@@ -251,7 +247,7 @@ impl Terms {
         let mut tries = if self.not_itself { TRIES } else { 1 };
         loop {
             tries -= 1;
-            match self.attempt(addr, until, lane) {
+            match metrics::connected(self.attempt(addr, until, lane)) {
                 Ok(stream) if tries > 0 && stream.local_addr().is_ok_and(|ours| ours == addr) => {}
                 // Another sign of a local port that was chosen badly.
                 Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrNotAvailable => {}

@@ -103,9 +103,13 @@ mod unix;
 mod word;
 
 #[cfg(not(loom))]
-pub use error::is_closed;
+pub use error::{OpError, is_closed};
 #[cfg(not(loom))]
-pub use network::{Addr, Conn, Connections, Listener};
+pub use metrics::{Metrics, metrics};
+#[cfg(not(loom))]
+pub use network::{Addr, Conn, Connections, Dialer, ListenConfig, Listener, dial, listen};
+#[cfg(not(loom))]
+pub use option::KeepAlive;
 #[cfg(not(loom))]
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]

@@ -184,14 +184,21 @@ impl Dialer {
     pub fn dial(&self, network: &str, addr: &str) -> io::Result<Conn> {
         let limits = self.limits();
         let conn = match Network::parse(network) {
-            Ok(Network::Unix) => self.unix(addr, &limits).map_err(Failure::from),
+            Ok(Network::Unix) => Err(unsuitable().into()),
             Ok(tcp) => self.tcp(tcp, addr, &limits).map(Conn::from),
             Err(error) => Err(error.into()),
         };
         conn.map_err(|failure| {
-            let to = failure.addr.map_or_else(|| addr.to_owned(), |addr| addr.to_string());
+            let to = failure
+                .addr
+                .map_or_else(|| addr.to_owned(), |addr| addr.to_string());
             match &self.local {
-                Some(local) => OpError::wrap("dial", network, format_args!("{local}->{to}"), failure.error),
+                Some(local) => OpError::wrap(
+                    "dial",
+                    network,
+                    format_args!("{local}->{to}"),
+                    failure.error,
+                ),
                 None => OpError::wrap("dial", network, to, failure.error),
             }
         })
@@ -207,10 +214,13 @@ impl Dialer {
     pub fn connect<A: ToSocketAddrs>(&self, addrs: A) -> io::Result<TcpStream> {
         let limits = self.limits();
         let addrs: Vec<_> = addrs.to_socket_addrs()?.collect();
-        self.any_of(Network::Tcp, addrs, &limits).map_err(|failure| {
-            let to = failure.addr.map_or_else(String::new, |addr| addr.to_string());
-            OpError::wrap("dial", "tcp", to, failure.error)
-        })
+        self.any_of(Network::Tcp, addrs, &limits)
+            .map_err(|failure| {
+                let to = failure
+                    .addr
+                    .map_or_else(String::new, |addr| addr.to_string());
+                OpError::wrap("dial", "tcp", to, failure.error)
+            })
     }
 
     /// The settings about time, from now on.
@@ -220,7 +230,10 @@ impl Dialer {
             .and_then(|timeout| Instant::now().checked_add(timeout));
         let context = self.context.as_ref().and_then(Context::deadline);
         Limits {
-            deadline: [timeout, self.deadline, context].into_iter().flatten().min(),
+            deadline: [timeout, self.deadline, context]
+                .into_iter()
+                .flatten()
+                .min(),
             context: self.context.clone(),
         }
     }
@@ -254,8 +267,7 @@ impl Dialer {
             }
         };
         addrs.retain(|addr| {
-            network.admits(addr)
-                && local.is_none_or(|local| local.is_ipv4() == addr.is_ipv4())
+            network.admits(addr) && local.is_none_or(|local| local.is_ipv4() == addr.is_ipv4())
         });
         if addrs.is_empty() {
             return Err(unsuitable().into());

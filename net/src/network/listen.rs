@@ -3,9 +3,9 @@
 //! Options that accepted connections are to have are set on the listener, from which the system
 //! copies them: an accepted connection costs no call more than `accept`.
 
+use crate::network::Listener;
 use crate::network::name::{Host, HostPort, Network, invalid, unsuitable};
 use crate::network::options::{Control, TcpOptions};
-use crate::network::Listener;
 use crate::{KeepAlive, OpError, TcpListener, sys};
 use libc::c_int;
 use socket2::{Domain, Protocol, SockRef, Type};
@@ -170,7 +170,7 @@ impl ListenConfig {
     /// [`PermissionDenied`](io::ErrorKind::PermissionDenied).
     pub fn listen(&self, network: &str, addr: &str) -> io::Result<Listener> {
         let listener = match Network::parse(network) {
-            Ok(Network::Unix) => self.unix(addr),
+            Ok(Network::Unix) => Err(unsuitable()),
             Ok(tcp) => self.tcp(tcp, addr).map(Listener::from),
             Err(error) => Err(error),
         };

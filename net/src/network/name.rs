@@ -72,8 +72,7 @@ pub(super) enum Host {
 
 impl<'a> HostPort<'a> {
     pub(super) fn parse(addr: &'a str) -> io::Result<HostPort<'a>> {
-        const FORM: &str =
-            "expected host:port, such as \"localhost:80\", \":80\", or \"[::1]:80\"";
+        const FORM: &str = "expected host:port, such as \"localhost:80\", \":80\", or \"[::1]:80\"";
         let wrong = |what: &str| {
             Err(io::Error::new(
                 io::ErrorKind::InvalidInput,

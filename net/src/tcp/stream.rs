@@ -4,6 +4,7 @@
 
 use super::ip_address;
 use crate::connect;
+use crate::metrics;
 use crate::resolve::ToSocketAddrs;
 use crate::shared::{self, Stream};
 use crate::socket::{Patience, Socket, Way};
@@ -99,11 +100,15 @@ impl TcpStream {
                 "cannot set a 0 duration timeout",
             ));
         }
-        let (stream, started) = Self::start(Self::socket_for(*addr)?, *addr)?;
-        if started {
-            stream.finish(&mut Patience::new(timeout))?;
-        }
-        Ok(stream)
+        let connect = || {
+            let mut patience = Patience::new(timeout);
+            let (stream, started) = Self::start(Self::socket_for(*addr)?, *addr)?;
+            if started {
+                stream.finish(&mut patience)?;
+            }
+            Ok(stream)
+        };
+        metrics::connected(connect())
     }
 
     /// A socket to connect to this address with.
@@ -251,6 +256,8 @@ impl TcpStream {
         self.socket.control(|fd| SockRef::from(&fd).ttl_v4())
     }
 
+    shared::wait_readable!();
+    shared::wait_writable!();
     shared::take_error!();
     shared::nonblocking! {
         /// Whether reads and writes fail with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of
