@@ -107,7 +107,9 @@ pub use error::{OpError, is_closed};
 #[cfg(not(loom))]
 pub use metrics::{Metrics, metrics};
 #[cfg(not(loom))]
-pub use network::{Addr, Conn, Connections, Dialer, ListenConfig, Listener, dial, listen};
+pub use network::{
+    Addr, Conn, Connections, Dialer, ListenConfig, Listener, dial, listen, with_context,
+};
 #[cfg(not(loom))]
 pub use option::KeepAlive;
 #[cfg(not(loom))]

@@ -385,6 +385,23 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Ends whatever waits, in both directions, with [`TimedOut`](io::ErrorKind::TimedOut), and so
+    /// everything until [`resume`](Self::resume).
+    pub(crate) fn interrupt(&self) {
+        for side in [&self.0.read, &self.0.write] {
+            side.interrupt(&Heap(side), |waiter| waking(waiter).ready());
+        }
+    }
+
+    /// Takes one [`interrupt`](Self::interrupt) back.
+    pub(crate) fn resume(&self) {
+        for side in [&self.0.read, &self.0.write] {
+            side.resume();
+        }
+    }
+}
+
 impl Clone for Socket {
     fn clone(&self) -> Self {
         // Relaxed: the handle that is cloned keeps the source.

@@ -6,11 +6,12 @@
 
 use crate::TcpStream;
 use crate::network::Addr;
+use crate::shared::{self, HasSocket};
+use crate::socket::Socket;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::time::{Duration, Instant};
 
 /// A stream connection: what [`dial`](crate::dial) and [`Listener::accept`](crate::Listener::accept)
 /// return.
@@ -63,7 +64,7 @@ impl Conn {
     ///
     /// The system's, or closed.
     pub fn local_addr(&self) -> io::Result<Addr> {
-        any!(self, stream => stream.local_addr().map(Addr::from))
+        any!(self, stream => stream.local_addr().map(Addr::of))
     }
 
     /// The other end's address.
@@ -72,7 +73,7 @@ impl Conn {
     ///
     /// The system's, or closed.
     pub fn peer_addr(&self) -> io::Result<Addr> {
-        any!(self, stream => stream.peer_addr().map(Addr::from))
+        any!(self, stream => stream.peer_addr().map(Addr::of))
     }
 
     /// Shuts one or both directions down. Reads under way return what is there, then 0.
@@ -96,89 +97,14 @@ impl Conn {
         any!(self, stream => stream.try_clone().map(Conn::from))
     }
 
-    /// Sets how long a read may take, from its next call on; `None` for ever.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a zero timeout; closed.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        any!(self, stream => stream.set_read_timeout(timeout))
-    }
-
-    /// Sets how long a write may take, from its next call on; `None` for ever.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a zero timeout; closed.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        any!(self, stream => stream.set_write_timeout(timeout))
-    }
-
-    /// See [`set_read_timeout`](Self::set_read_timeout).
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        any!(self, stream => stream.read_timeout())
-    }
-
-    /// See [`set_write_timeout`](Self::set_write_timeout).
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        any!(self, stream => stream.write_timeout())
-    }
-
-    /// Sets both deadlines: [`set_read_deadline`](Self::set_read_deadline),
-    /// [`set_write_deadline`](Self::set_write_deadline).
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        any!(self, stream => stream.set_deadline(deadline))
-    }
-
-    /// Sets the time from which on reads fail with [`TimedOut`](io::ErrorKind::TimedOut), or clears it.
-    /// It applies to reads that wait already, too.
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_read_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        any!(self, stream => stream.set_read_deadline(deadline))
-    }
-
-    /// Sets the time from which on writes fail with [`TimedOut`](io::ErrorKind::TimedOut), or clears it.
-    /// It applies to writes that wait already, too.
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_write_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        any!(self, stream => stream.set_write_deadline(deadline))
-    }
-
-    /// Whether reads and writes fail with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of waiting,
-    /// from the next call on.
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        any!(self, stream => stream.set_nonblocking(nonblocking))
-    }
-
-    /// Takes the error that is pending on the socket.
-    ///
-    /// # Errors
-    ///
-    /// If it can't be asked for, for instance after [`close`](Self::close).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        any!(self, stream => stream.take_error())
+    shared::timeouts!();
+    shared::deadlines!();
+    shared::wait_readable!();
+    shared::wait_writable!();
+    shared::take_error!();
+    shared::nonblocking! {
+        /// Whether reads and writes fail with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of
+        /// waiting, from the next call on.
     }
 
     /// Closes the connection, for all handles: calls under way and later ones fail with an error that
@@ -267,6 +193,13 @@ impl Write for Conn {
 impl From<TcpStream> for Conn {
     fn from(stream: TcpStream) -> Conn {
         Conn::Tcp(stream)
+    }
+}
+
+impl HasSocket for Conn {
+    #[inline]
+    fn socket(&self) -> &Socket {
+        any!(self, stream => stream.socket())
     }
 }
 
