@@ -31,15 +31,16 @@
 //! The deadline is one for all addresses. Each address gets its share of what is left (two seconds at
 //! least, as long as there are), so that a silent one does not use up the others' time.
 
-use crate::TcpStream;
 use crate::error::{closed, timed_out};
-use crate::metrics;
 use crate::prim::Mutex;
 use crate::resolve::ToSocketAddrs;
-use crate::socket::Patience;
+use crate::shared::HasSocket;
+use crate::socket::{Patience, Socket};
+use crate::{TcpStream, UnixStream, metrics, unix};
 use corio::channel::{self, Sender};
 use corio::context::{self, Context};
 use corio::time;
+use socket2::{SockAddr, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,8 +55,8 @@ const LEAST_SHARE: Duration = Duration::from_secs(2);
 /// How often Go tries again when a socket was connected to itself.
 const TRIES: usize = 3;
 
-/// Sets a socket up before it is connected to an address.
-pub(crate) type Prepare = Arc<dyn Fn(&socket2::Socket, SocketAddr) -> io::Result<()> + Send + Sync>;
+/// Sets a socket up before it is connected.
+pub(crate) type Prepare = Arc<dyn Fn(&socket2::Socket) -> io::Result<()> + Send + Sync>;
 
 /// How to connect.
 #[derive(Clone)]
@@ -129,6 +130,33 @@ impl Terms {
         }
     }
 
+    /// Connects to a Unix address: a race with one lane.
+    pub(crate) fn connect_unix(&self, addr: &SockAddr) -> io::Result<UnixStream> {
+        let race = Arc::new(Race::default());
+        let _stop = self.stop_at_end(&race);
+        let socket = unix::new(Type::STREAM)?;
+        if let Some(prepare) = &self.prepare {
+            prepare(&socket)?;
+        }
+        let connected = UnixStream::finish(socket, addr, &mut patience(self.deadline), |socket| {
+            // If it is over already, there is nothing to be shown: the connection is made in vain.
+            if race.enter(0, socket).is_err() {
+                give_up(Some(socket.clone()));
+            }
+        });
+        race.leave(0);
+        match self.context.as_ref().and_then(Context::err) {
+            Some(error) if !race.win(0) => Err(error.into()),
+            _ => metrics::connected(connected),
+        }
+    }
+
+    fn stop_at_end(&self, race: &Arc<Race>) -> Option<Stop> {
+        let race = Arc::clone(race);
+        let ctx = self.context.as_ref()?;
+        Some(Stop(context::after_func(ctx, move || race.cancel())))
+    }
+
     /// Runs both lanes; if both fail, the error is that of lane `prefer`.
     fn race(
         &self,
@@ -138,10 +166,7 @@ impl Terms {
         prefer: usize,
     ) -> Result<TcpStream, Failure> {
         let race = Arc::new(Race::default());
-        let _stop = self.context.as_ref().map(|ctx| {
-            let race = Arc::clone(&race);
-            Stop(context::after_func(ctx, move || race.cancel()))
-        });
+        let _stop = self.stop_at_end(&race);
         let (sender, result) = channel::bounded(1);
         let mut beside = (!fallbacks.is_empty()).then(|| Fallbacks {
             terms: self.clone(),
@@ -264,19 +289,16 @@ impl Terms {
     ) -> io::Result<TcpStream> {
         let socket = TcpStream::socket_for(addr)?;
         if let Some(prepare) = &self.prepare {
-            prepare(&socket, addr)?;
+            prepare(&socket)?;
         }
         let (stream, started) = TcpStream::start(socket, addr)?;
         if !started {
             return Ok(stream);
         }
-        let mut patience = match until {
-            Some(until) => Patience::new(until.saturating_duration_since(Instant::now())),
-            None => Patience::endless(),
-        };
+        let mut patience = patience(until);
         let result = match lane {
             Some((race, lane)) => {
-                race.enter(lane, stream.try_clone()?)?;
+                race.enter(lane, stream.socket())?;
                 let result = stream.finish(&mut patience);
                 race.leave(lane);
                 result
@@ -284,6 +306,14 @@ impl Terms {
             None => stream.finish(&mut patience),
         };
         result.map(|()| stream)
+    }
+}
+
+/// For a call that may take until then.
+fn patience(until: Option<Instant>) -> Patience {
+    match until {
+        Some(until) => Patience::new(until.saturating_duration_since(Instant::now())),
+        None => Patience::endless(),
     }
 }
 
@@ -321,17 +351,17 @@ struct Race(Mutex<State>);
 struct State {
     over: bool,
     /// Each lane's socket while it waits.
-    under_way: [Option<TcpStream>; 2],
+    under_way: [Option<Socket>; 2],
 }
 
 impl Race {
     /// Shows what a lane is about to wait for.
-    fn enter(&self, lane: usize, stream: TcpStream) -> io::Result<()> {
+    fn enter(&self, lane: usize, socket: &Socket) -> io::Result<()> {
         let mut state = self.0.lock();
         if state.over {
             return Err(closed());
         }
-        state.under_way[lane] = Some(stream);
+        state.under_way[lane] = Some(socket.clone());
         Ok(())
     }
 
@@ -371,9 +401,9 @@ impl Race {
 }
 
 /// Ends an attempt. Closing it twice would be an error, but it is taken out of the state once.
-fn give_up(stream: Option<TcpStream>) {
-    if let Some(stream) = stream {
+fn give_up(socket: Option<Socket>) {
+    if let Some(socket) = socket {
         // What else can go wrong leaves nothing to be done: the lane's handle is dropped in any case.
-        let _ = stream.close();
+        let _ = socket.close();
     }
 }

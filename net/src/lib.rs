@@ -116,3 +116,5 @@ pub use option::KeepAlive;
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
+#[cfg(not(loom))]
+pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

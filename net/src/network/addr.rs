@@ -54,11 +54,14 @@ impl Addr {
         }
     }
 
-    /// An address that the system gave.
-    pub(super) fn of(addr: SocketAddr) -> Addr {
-        match addr.ip().to_canonical() {
-            ip if ip == addr.ip() => Addr::Ip(addr),
-            ip => Addr::Ip(SocketAddr::new(ip, addr.port())),
+    /// An address that the system gave: see the type's documentation for mapped ones.
+    pub(super) fn of_system(addr: impl Into<Addr>) -> Addr {
+        match addr.into() {
+            Addr::Ip(addr) => match addr.ip().to_canonical() {
+                ip if ip == addr.ip() => Addr::Ip(addr),
+                ip => Addr::Ip(SocketAddr::new(ip, addr.port())),
+            },
+            addr => addr,
         }
     }
 

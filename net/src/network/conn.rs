@@ -4,10 +4,10 @@
 //! `write_all`'s turn come through, and who needs TCP's options matches. A trait object would hide all
 //! that.
 
-use crate::TcpStream;
 use crate::network::Addr;
 use crate::shared::{self, HasSocket};
 use crate::socket::Socket;
+use crate::{TcpStream, UnixStream};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
@@ -39,6 +39,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 pub enum Conn {
     /// Over TCP.
     Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
 }
 
 /// The same expression for the stream in any variant.
@@ -46,6 +48,7 @@ macro_rules! any {
     ($conn:expr, $stream:ident => $body:expr) => {
         match $conn {
             Conn::Tcp($stream) => $body,
+            Conn::Unix($stream) => $body,
         }
     };
 }
@@ -55,6 +58,7 @@ impl Conn {
     pub fn network(&self) -> &'static str {
         match self {
             Conn::Tcp(_) => "tcp",
+            Conn::Unix(_) => "unix",
         }
     }
 
@@ -64,7 +68,7 @@ impl Conn {
     ///
     /// The system's, or closed.
     pub fn local_addr(&self) -> io::Result<Addr> {
-        any!(self, stream => stream.local_addr().map(Addr::of))
+        any!(self, stream => stream.local_addr().map(Addr::of_system))
     }
 
     /// The other end's address.
@@ -73,7 +77,7 @@ impl Conn {
     ///
     /// The system's, or closed.
     pub fn peer_addr(&self) -> io::Result<Addr> {
-        any!(self, stream => stream.peer_addr().map(Addr::of))
+        any!(self, stream => stream.peer_addr().map(Addr::of_system))
     }
 
     /// Shuts one or both directions down. Reads under way return what is there, then 0.
@@ -193,6 +197,12 @@ impl Write for Conn {
 impl From<TcpStream> for Conn {
     fn from(stream: TcpStream) -> Conn {
         Conn::Tcp(stream)
+    }
+}
+
+impl From<UnixStream> for Conn {
+    fn from(stream: UnixStream) -> Conn {
+        Conn::Unix(stream)
     }
 }
 

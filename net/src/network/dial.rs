@@ -6,14 +6,14 @@
 
 use crate::connect::{FALLBACK_DELAY, Failure, Prepare, Terms};
 use crate::error::timed_out;
-use crate::network::name::{HostPort, Network, invalid, unsuitable};
+use crate::network::name::{HostPort, Network, invalid, unix_address, unsuitable};
 use crate::network::options::{Control, TcpOptions};
 use crate::network::{Addr, Conn};
-use crate::{KeepAlive, OpError, TcpStream, ToSocketAddrs};
+use crate::{KeepAlive, OpError, TcpStream, ToSocketAddrs, sys};
 use corio::channel;
 use corio::context::Context;
 use corio::select;
-use socket2::SockRef;
+use socket2::{SockAddr, SockRef};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -184,7 +184,7 @@ impl Dialer {
     pub fn dial(&self, network: &str, addr: &str) -> io::Result<Conn> {
         let limits = self.limits();
         let conn = match Network::parse(network) {
-            Ok(Network::Unix) => Err(unsuitable().into()),
+            Ok(Network::Unix) => self.unix(addr, &limits).map_err(Failure::from),
             Ok(tcp) => self.tcp(tcp, addr, &limits).map(Conn::from),
             Err(error) => Err(error.into()),
         };
@@ -272,31 +272,48 @@ impl Dialer {
         if addrs.is_empty() {
             return Err(unsuitable().into());
         }
-        let terms = Terms {
-            deadline: limits.deadline,
-            context: limits.context.clone(),
-            delay: self.fallback_delay,
-            prepare: self.prepare(local),
-            not_itself: local.is_none_or(|local| local.port() == 0),
-            report_last: false,
-        };
+        let terms = self.terms(limits, local.map(SockAddr::from));
         let stream = terms.connect(addrs)?;
         self.options.set(&SockRef::from(&stream))?;
         Ok(stream)
     }
 
+    fn unix(&self, addr: &str, limits: &Limits) -> io::Result<Conn> {
+        limits.check()?;
+        let local = match &self.local {
+            None => None,
+            Some(Addr::Unix(addr)) => Some(sys::to_unix(addr)?),
+            Some(Addr::Ip(_)) => return Err(invalid("the local address is of another network")),
+        };
+        let terms = self.terms(limits, local);
+        let addr = sys::to_unix(&unix_address(addr)?)?;
+        terms.connect_unix(&addr).map(Conn::from)
+    }
+
+    fn terms(&self, limits: &Limits, local: Option<SockAddr>) -> Terms {
+        let chosen = local.as_ref().and_then(SockAddr::as_socket);
+        Terms {
+            deadline: limits.deadline,
+            context: limits.context.clone(),
+            delay: self.fallback_delay,
+            not_itself: chosen.is_none_or(|local| local.port() == 0),
+            prepare: self.prepare(local),
+            report_last: false,
+        }
+    }
+
     /// What is to be done with sockets before they are connected.
-    fn prepare(&self, local: Option<SocketAddr>) -> Option<Prepare> {
+    fn prepare(&self, local: Option<SockAddr>) -> Option<Prepare> {
         let control = self.control.clone();
         if local.is_none() && control.is_none() {
             return None;
         }
-        Some(Arc::new(move |socket, _| {
+        Some(Arc::new(move |socket| {
             if let Some(control) = &control {
                 control.call(socket)?;
             }
-            match local {
-                Some(local) => socket.bind(&local.into()),
+            match &local {
+                Some(local) => socket.bind(local),
                 None => Ok(()),
             }
         }))

@@ -4,9 +4,9 @@
 //! copies them: an accepted connection costs no call more than `accept`.
 
 use crate::network::Listener;
-use crate::network::name::{Host, HostPort, Network, invalid, unsuitable};
+use crate::network::name::{Host, HostPort, Network, unix_address, unsuitable};
 use crate::network::options::{Control, TcpOptions};
-use crate::{KeepAlive, OpError, TcpListener, sys};
+use crate::{KeepAlive, OpError, TcpListener, UnixListener, sys, unix};
 use libc::c_int;
 use socket2::{Domain, Protocol, SockRef, Type};
 use std::fmt;
@@ -170,7 +170,7 @@ impl ListenConfig {
     /// [`PermissionDenied`](io::ErrorKind::PermissionDenied).
     pub fn listen(&self, network: &str, addr: &str) -> io::Result<Listener> {
         let listener = match Network::parse(network) {
-            Ok(Network::Unix) => Err(unsuitable()),
+            Ok(Network::Unix) => self.unix(addr).map(Listener::from),
             Ok(tcp) => self.tcp(tcp, addr).map(Listener::from),
             Err(error) => Err(error),
         };
@@ -212,6 +212,17 @@ impl ListenConfig {
         }
     }
 
+    fn unix(&self, addr: &str) -> io::Result<UnixListener> {
+        let addr = sys::to_unix(&unix_address(addr)?)?;
+        let socket = unix::new(Type::STREAM)?;
+        self.prepare(&socket)?;
+        socket.bind(&addr)?;
+        socket.listen(self.queue())?;
+        let listener = UnixListener::open(socket.into(), false)?;
+        listener.set_unlink_on_close(true)?;
+        Ok(listener)
+    }
+
     fn on(&self, addr: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
         let kind = Type::STREAM.nonblocking().cloexec();
         let socket =
@@ -220,6 +231,10 @@ impl ListenConfig {
             socket.set_only_v6(self.only_v6.unwrap_or(only_v6))?;
         }
         self.options.set(&SockRef::from(&socket))?;
+        socket.set_reuse_address(self.reuse_address)?;
+        if self.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
         self.prepare(&socket)?;
         socket.bind(&addr.into())?;
         socket.listen(self.queue())?;
@@ -228,10 +243,6 @@ impl ListenConfig {
 
     /// What is to be done with any socket before it is bound.
     fn prepare(&self, socket: &socket2::Socket) -> io::Result<()> {
-        socket.set_reuse_address(self.reuse_address)?;
-        if self.reuse_port {
-            socket.set_reuse_port(true)?;
-        }
         if let Some(bytes) = self.recv_buffer_size {
             socket.set_recv_buffer_size(bytes)?;
         }

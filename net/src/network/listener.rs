@@ -3,7 +3,7 @@
 use crate::network::{Addr, Conn};
 use crate::shared::{self, HasSocket};
 use crate::socket::Socket;
-use crate::{TcpListener, is_closed};
+use crate::{TcpListener, UnixListener, is_closed};
 use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
@@ -28,6 +28,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 pub enum Listener {
     /// For TCP.
     Tcp(TcpListener),
+    /// For a Unix socket.
+    Unix(UnixListener),
 }
 
 /// The same expression for the listener in any variant.
@@ -35,6 +37,7 @@ macro_rules! any {
     ($listener:expr, $inner:ident => $body:expr) => {
         match $listener {
             Listener::Tcp($inner) => $body,
+            Listener::Unix($inner) => $body,
         }
     };
 }
@@ -44,6 +47,7 @@ impl Listener {
     pub fn network(&self) -> &'static str {
         match self {
             Listener::Tcp(_) => "tcp",
+            Listener::Unix(_) => "unix",
         }
     }
 
@@ -58,7 +62,7 @@ impl Listener {
     pub fn accept(&self) -> io::Result<(Conn, Addr)> {
         any!(self, inner => {
             let (stream, peer) = inner.accept()?;
-            Ok((stream.into(), Addr::of(peer)))
+            Ok((stream.into(), Addr::of_system(peer)))
         })
     }
 
@@ -74,7 +78,7 @@ impl Listener {
     ///
     /// After [`close`](Self::close).
     pub fn local_addr(&self) -> io::Result<Addr> {
-        any!(self, inner => inner.local_addr().map(Addr::of))
+        any!(self, inner => inner.local_addr().map(Addr::of_system))
     }
 
     /// Another handle to the same socket: they share everything, also the deadline and being closed.
@@ -108,6 +112,12 @@ impl Listener {
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Listener {
         Listener::Tcp(listener)
+    }
+}
+
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Listener {
+        Listener::Unix(listener)
     }
 }
 

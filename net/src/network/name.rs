@@ -9,6 +9,8 @@ use crate::resolve::ToSocketAddrs;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net as unix;
 
 /// What the first argument of `dial` and `listen` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,15 @@ pub(super) fn invalid(message: &'static str) -> io::Error {
 /// The error if of a name's addresses, or of literals, none will do.
 pub(super) fn unsuitable() -> io::Error {
     invalid("no suitable address for this network")
+}
+
+/// A Unix address: a path, or `@` and a name in Linux's abstract namespace.
+pub(super) fn unix_address(addr: &str) -> io::Result<unix::SocketAddr> {
+    match addr.strip_prefix('@') {
+        _ if addr.is_empty() => Err(invalid("missing address: expected a path, or @name")),
+        Some(name) => unix::SocketAddr::from_abstract_name(name),
+        None => unix::SocketAddr::from_pathname(addr),
+    }
 }
 
 /// An address in its parts.
