@@ -108,7 +108,7 @@ pub use error::{OpError, is_closed};
 pub use metrics::{Metrics, metrics};
 #[cfg(not(loom))]
 pub use network::{
-    Addr, Conn, Connections, Dialer, ListenConfig, Listener, dial, listen, with_context,
+    Addr, Conn, Connections, Dialer, ListenConfig, Listener, dial, inherit, listen, with_context,
 };
 #[cfg(not(loom))]
 pub use option::KeepAlive;
