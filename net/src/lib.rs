@@ -103,11 +103,15 @@ mod unix;
 mod word;
 
 #[cfg(not(loom))]
-pub use error::is_closed;
+pub use error::{OpError, is_closed};
 #[cfg(not(loom))]
 pub use metrics::{Metrics, metrics};
 #[cfg(not(loom))]
-pub use network::{Addr, Conn, Connections, Listener};
+pub use network::{
+    Addr, Conn, Connections, Dialer, ListenConfig, Listener, dial, listen, with_context,
+};
+#[cfg(not(loom))]
+pub use option::KeepAlive;
 #[cfg(not(loom))]
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
@@ -117,3 +121,5 @@ pub use server::{
 };
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
+#[cfg(not(loom))]
+pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};
