@@ -465,7 +465,10 @@ impl<C: Send + 'static> Core<C> {
     /// Closes idle connections that were taken out. First all of them get their places, in case that
     /// dropping one panics.
     pub(super) fn dismiss(self: &Arc<Self>, entries: impl IntoIterator<Item = Entry<C>>) {
-        let members: Vec<_> = entries.into_iter().map(|entry| self.member(entry)).collect();
+        let members: Vec<_> = entries
+            .into_iter()
+            .map(|entry| self.member(entry))
+            .collect();
         drop(members);
     }
 }

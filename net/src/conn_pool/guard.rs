@@ -69,13 +69,23 @@ impl<C: Send + 'static> Deref for PooledConn<C> {
     type Target = C;
 
     fn deref(&self) -> &C {
-        &self.member.as_ref().expect("taken only at the end").entry.conn
+        &self
+            .member
+            .as_ref()
+            .expect("taken only at the end")
+            .entry
+            .conn
     }
 }
 
 impl<C: Send + 'static> DerefMut for PooledConn<C> {
     fn deref_mut(&mut self) -> &mut C {
-        &mut self.member.as_mut().expect("taken only at the end").entry.conn
+        &mut self
+            .member
+            .as_mut()
+            .expect("taken only at the end")
+            .entry
+            .conn
     }
 }
 

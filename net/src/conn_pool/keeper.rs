@@ -96,7 +96,11 @@ impl<C: Send + 'static> Core<C> {
             state.keeper = Keeper::Off;
             return None;
         }
-        let mut until = state.idle.iter().filter_map(|entry| self.expiry(entry)).min();
+        let mut until = state
+            .idle
+            .iter()
+            .filter_map(|entry| self.expiry(entry))
+            .min();
         if nothing_left {
             // These were the last ones.
             until = Some(now);

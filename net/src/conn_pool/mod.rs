@@ -13,6 +13,8 @@ mod guard;
 mod keeper;
 
 use self::core::{Check, Connect, Core, Limits, Until};
+use crate::shared::HasSocket;
+use crate::sys;
 use corio::context::Context;
 use std::fmt;
 use std::io;
@@ -373,10 +375,7 @@ impl<C: Send + 'static> Builder<C> {
     }
 
     /// The pool; `connect` makes a connection. It runs on goroutines of the pool's own.
-    pub fn build(
-        self,
-        connect: impl Fn() -> io::Result<C> + Send + Sync + 'static,
-    ) -> ConnPool<C> {
+    pub fn build(self, connect: impl Fn() -> io::Result<C> + Send + Sync + 'static) -> ConnPool<C> {
         self.build_with(move |_| connect())
     }
 
@@ -410,4 +409,15 @@ impl<C> fmt::Debug for Builder<C> {
             .field("check", &self.check.is_some())
             .finish()
     }
+}
+
+/// Is this one of this crate's sockets, and is nothing to be read from it? A connection between two exchanges is
+/// either like that, or is at its end, broken, or has answers that nobody waited for. Never waits; one
+/// system call.
+///
+/// This is the [check](Builder::check) for plain connections; of those with a layer in between, such as TLS, it may be asked
+/// about the socket inside.
+pub fn is_quiet(socket: &impl HasSocket) -> bool {
+    let peeked = socket.socket().control(|fd| sys::peek(fd, &mut [0]));
+    matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
