@@ -178,7 +178,7 @@ fn who_waits_longest_is_served_first() {
         tasks.into_iter().for_each(Task::join);
         assert_eq!(*order.lock().unwrap(), (0..10).collect::<Vec<_>>());
         let stats = pool.stats();
-        assert_eq!(stats.waits, 16, "ten, and six that connected");
+        assert_eq!(stats.waits, 11, "ten, and the one that connected");
         assert!(stats.wait_time > Duration::ZERO);
     });
 }
@@ -716,8 +716,7 @@ fn no_place_is_lost_whatever_happens() {
                         assert!(server.live() <= MAX);
                         match rng.below(8) {
                             0 => PooledConn::discard(conn),
-                            1 => drop(PooledConn::into_inner(conn)),
-                            2 => {
+                            1 => {
                                 let panic = catch_unwind(AssertUnwindSafe(move || {
                                     let _conn = conn;
                                     std::panic::resume_unwind(Box::new("no message"));

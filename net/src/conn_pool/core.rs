@@ -58,6 +58,13 @@ pub(super) struct Limits {
     pub(super) max_lifetime: Option<Duration>,
 }
 
+impl Limits {
+    /// Does anything depend on the clock?
+    fn is_timed(&self) -> bool {
+        self.idle_timeout.is_some() || self.max_lifetime.is_some()
+    }
+}
+
 pub(super) type Connect<C> = Box<dyn Fn(&Context) -> io::Result<C> + Send + Sync>;
 pub(super) type Check<C> = Box<dyn Fn(&mut C) -> bool + Send + Sync>;
 
@@ -270,17 +277,23 @@ impl<C: Send + 'static> Core<C> {
             ctx.check()?;
         }
         let mut ticket = None;
+        let mut found = self.take_or_queue(&mut ticket)?;
         loop {
-            let (member, new) = match self.take_or_queue(&mut ticket)? {
+            let (member, new) = match found {
                 Found::Idle(member) => (member, false),
                 Found::Queued(ticket, delivery) => self.wait(ticket, &delivery, until)?,
             };
             if new {
                 return Ok(member);
             }
-            if let Some(member) = self.checked(member) {
-                return Ok(member);
-            }
+            let unfit = match self.checked(member) {
+                Ok(member) => return Ok(member),
+                Err(unfit) => unfit,
+            };
+            // Queues before the place is free, or somebody behind us could be served first.
+            let next = self.take_or_queue(&mut ticket);
+            drop(unfit);
+            found = next?;
         }
     }
 
@@ -291,9 +304,8 @@ impl<C: Send + 'static> Core<C> {
             let entry = state.idle.pop_back()?;
             self.look_after(&mut state);
             drop(state);
-            let member = self.checked(self.member(entry));
-            if member.is_some() {
-                return member;
+            if let Ok(member) = self.checked(self.member(entry)) {
+                return Some(member);
             }
         }
     }
@@ -359,23 +371,22 @@ impl<C: Send + 'static> Core<C> {
         delivery.try_recv().unwrap_or_else(|_| Err(closed()))
     }
 
-    /// The connection if it may be used.
-    fn checked(&self, mut member: Member<C>) -> Option<Member<C>> {
-        let limited = self.limits.idle_timeout.or(self.limits.max_lifetime);
-        if limited.is_some() {
+    /// The connection as the result, if it may be used.
+    fn checked(&self, mut member: Member<C>) -> Result<Member<C>, Member<C>> {
+        if self.limits.is_timed() {
             let now = Instant::now();
             if self.is_stale(&member.entry, now) {
                 self.count_stale(&mut self.lock(), &member.entry, now);
-                return None;
+                return Err(member);
             }
         }
         if let Some(check) = &self.check
             && !check(&mut member.entry.conn)
         {
             self.lock().stats.unhealthy_closed += 1;
-            return None;
+            return Err(member);
         }
-        Some(member)
+        Ok(member)
     }
 }
 
@@ -386,9 +397,8 @@ impl<C: Send + 'static> Member<C> {
     pub(super) fn give_back(self) {
         let Member { mut entry, place } = self;
         let core = place.keep();
-        let limits = &core.limits;
         let mut stale = false;
-        if limits.idle_timeout.is_some() || limits.max_lifetime.is_some() {
+        if core.limits.is_timed() {
             entry.used = Instant::now();
             stale = core.is_stale(&entry, entry.used);
         }
