@@ -105,12 +105,18 @@ mod word;
 #[cfg(not(loom))]
 pub use conn_pool::{ConnPool, PooledConn};
 #[cfg(not(loom))]
-pub use error::is_closed;
+pub use error::{OpError, is_closed};
 #[cfg(not(loom))]
 pub use metrics::{Metrics, metrics};
 #[cfg(not(loom))]
-pub use network::{Addr, Conn, Connections, Listener};
+pub use network::{
+    Addr, Conn, Connections, Dialer, ListenConfig, Listener, dial, inherit, listen, with_context,
+};
+#[cfg(not(loom))]
+pub use option::KeepAlive;
 #[cfg(not(loom))]
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
+#[cfg(not(loom))]
+pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};
