@@ -117,6 +117,11 @@ pub use option::KeepAlive;
 #[cfg(not(loom))]
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
+pub use server::{
+    AcceptAction, AcceptError, Admission, Backlog, Connection, ConnectionInfo, ConnectionState, Overflow, Refusal,
+    Server, ServerHandle, ServerStats, ServerWarning, ShutdownDeadline, ShutdownReport,
+};
+#[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
 #[cfg(not(loom))]
 pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

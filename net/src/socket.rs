@@ -264,6 +264,12 @@ impl Socket {
         self.0.read.word.state() == State::Closed
     }
 
+    /// Are there other handles?
+    pub(crate) fn is_shared(&self) -> bool {
+        // Acquire: partner of the Release in `drop`, as in `into_fd`.
+        self.0.handles.load(Ordering::Acquire) != 1
+    }
+
     /// Runs a call that never blocks and is no reading or writing, such as one for an option.
     pub(crate) fn control<T>(
         &self,

@@ -2,7 +2,7 @@
 //!
 //! * `INTERESTS`: what a socket is registered for;
 //! * `BACKLOG`: the longest queue of connections not yet accepted;
-//! * `raise_descriptor_limit()`;
+//! * `raise_descriptor_limit()`, `descriptor_limit()`;
 //! * `placeholder()` and `replace(fd, placeholder)`: a descriptor on which every call fails, and
 //!   putting it atomically in place of another one, which is closed by that;
 //! * `is_ready(fd, way)`: whether an operation would have a result, without waiting;

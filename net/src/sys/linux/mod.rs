@@ -51,6 +51,17 @@ pub(crate) fn raise_descriptor_limit() {
     }
 }
 
+/// How many descriptors the process may have.
+pub(crate) fn descriptor_limit() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the pointer is to a live `rlimit`.
+    let done = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    (done == 0).then_some(limit.rlim_cur)
+}
+
 /// A descriptor that stands for a place in the file system only: reading, writing and every socket
 /// call on it give `EBADF`. (On `/dev/null` a read would look like the end of the stream.)
 pub(crate) fn placeholder() -> io::Result<OwnedFd> {
