@@ -118,8 +118,9 @@ pub use option::KeepAlive;
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
 pub use server::{
-    AcceptAction, AcceptError, Admission, Backlog, Connection, ConnectionInfo, ConnectionState, Overflow, Refusal,
-    Server, ServerHandle, ServerStats, ServerWarning, ShutdownDeadline, ShutdownReport,
+    AcceptAction, AcceptError, Admission, Backlog, Connection, ConnectionInfo, ConnectionState,
+    Overflow, Refusal, Server, ServerHandle, ServerStats, ServerWarning, ShutdownDeadline,
+    ShutdownReport,
 };
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};

@@ -13,6 +13,7 @@ mod guard;
 mod keeper;
 
 use self::core::{Check, Connect, Core, Limits, Until};
+use crate::network::{Conn, Dialer};
 use crate::shared::HasSocket;
 use crate::sys;
 use corio::context::Context;
@@ -223,6 +224,28 @@ impl<C: Send + 'static> ConnPool<C> {
     }
 }
 
+impl ConnPool<Conn> {
+    /// A pool of connections to an address on a network, as of [`dial`](crate::dial), with the [`Builder`]'s
+    /// defaults; before one is given out again it is checked that it still stands ([`is_quiet`]). None is made
+    /// yet.
+    ///
+    /// ```
+    /// use corio_net::ConnPool;
+    /// use std::io::Write;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let listener = corio_net::listen("tcp", "127.0.0.1:0")?;
+    /// # let addr = listener.local_addr()?.to_string();
+    /// let pool = ConnPool::dial("tcp", &addr);
+    /// pool.get()?.write_all(b"hello")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn dial(network: &str, addr: &str) -> ConnPool<Conn> {
+        Builder::new().dial(network, addr)
+    }
+}
+
 impl<C: Send + 'static> Clone for ConnPool<C> {
     fn clone(&self) -> Self {
         ConnPool {
@@ -393,6 +416,30 @@ impl<C: Send + 'static> Builder<C> {
         ConnPool {
             owner: Arc::new(Owner { core }),
         }
+    }
+}
+
+impl Builder<Conn> {
+    /// The pool; connections are made by a [`Dialer`] with its defaults, and checked by [`is_quiet`] unless a
+    /// [check](Self::check) is set.
+    ///
+    /// For other settings of the dialer, there is [`build_with`](Self::build_with):
+    ///
+    /// ```
+    /// use corio_net::conn_pool::{Builder, is_quiet};
+    /// use corio_net::{Conn, Dialer, KeepAlive};
+    ///
+    /// let dialer = Dialer::new().keepalive(None);
+    /// let pool = Builder::new()
+    ///     .check(|conn: &mut Conn| is_quiet(conn))
+    ///     .build_with(move |ctx| dialer.clone().context(ctx).dial("tcp", "127.0.0.1:80"));
+    /// ```
+    pub fn dial(mut self, network: &str, addr: &str) -> ConnPool<Conn> {
+        self.check
+            .get_or_insert_with(|| Box::new(|conn| is_quiet(conn)));
+        let (network, addr) = (network.to_owned(), addr.to_owned());
+        let dialer = Dialer::new();
+        self.build_with(move |ctx| dialer.clone().context(ctx).dial(&network, &addr))
     }
 }
 

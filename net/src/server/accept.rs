@@ -16,7 +16,7 @@
 use crate::is_closed;
 use crate::network::{Addr, Conn};
 use crate::prim::atomic::Ordering;
-use crate::server::config::{AcceptError, Backlog, Overflow, Refusal, AcceptAction};
+use crate::server::config::{AcceptAction, AcceptError, Backlog, Overflow, Refusal};
 use crate::server::connection::ConnectionInfo;
 use crate::server::registry::{Phase, Place, Port, Shared, count};
 use crate::shared::HasSocket;

@@ -30,7 +30,8 @@ mod shutdown;
 mod state;
 
 pub use config::{
-    AcceptError, Admission, Backlog, Overflow, Refusal, ShutdownDeadline, AcceptAction, ServerWarning,
+    AcceptAction, AcceptError, Admission, Backlog, Overflow, Refusal, ServerWarning,
+    ShutdownDeadline,
 };
 pub use connection::{Connection, ConnectionInfo, ConnectionState};
 pub use handle::{ServerHandle, ServerStats, ShutdownReport};

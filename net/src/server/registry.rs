@@ -20,11 +20,11 @@
 //! nothing more to do. So the server has ended when there are no accept loops and no places taken.
 
 use crate::network::{Addr, Conn, Listener};
+use crate::prim::atomic::{AtomicU64, Ordering};
 use crate::server::config::{Config, Refusal};
 use crate::server::connection::{ConnectionInfo, ConnectionState};
 use crate::server::handle::{ServerStats, ShutdownReport};
 use crate::server::state::{State, Word};
-use crate::prim::atomic::{AtomicU64, Ordering};
 use corio::channel::{Receiver, Sender, bounded};
 use corio::context::{CancelFunc, Context};
 use corio::sync::{Condvar, Mutex, MutexGuard};
@@ -234,9 +234,7 @@ impl Shared {
     /// Waits until the time has come, or the server is in a later phase than this.
     pub(super) fn wait_phase(&self, phase: Phase, until: Instant) {
         let mut registry = self.lock();
-        while registry.phase <= phase
-            && !self.room.wait_until(&mut registry, until).timed_out()
-        {}
+        while registry.phase <= phase && !self.room.wait_until(&mut registry, until).timed_out() {}
     }
 
     /// Makes an accepted connection one of the server's.

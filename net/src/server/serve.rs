@@ -73,7 +73,9 @@ impl Shared {
         } else {
             // Closing resets it then, and leaves nothing behind in the system. Should that fail, the
             // peer sees the end of the stream.
-            let _ = conn.socket().control(|fd| SockRef::from(&fd).set_linger(Some(Duration::ZERO)));
+            let _ = conn
+                .socket()
+                .control(|fd| SockRef::from(&fd).set_linger(Some(Duration::ZERO)));
         }
     }
 }
