@@ -59,7 +59,7 @@ mod arena;
 #[cfg(not(loom))]
 mod buffer;
 #[cfg(not(loom))]
-mod conn_pool;
+pub mod conn_pool;
 #[cfg(not(loom))]
 mod connect;
 mod direction;
@@ -102,6 +102,8 @@ mod udp;
 mod unix;
 mod word;
 
+#[cfg(not(loom))]
+pub use conn_pool::{ConnPool, PooledConn};
 #[cfg(not(loom))]
 pub use error::{OpError, is_closed};
 #[cfg(not(loom))]

@@ -86,7 +86,7 @@ pub(crate) enum Way {
 /// they have drained the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
-    /// Bytes taken from the socket, or put into it; [`metrics`](crate::metrics) counts them.
+    /// Bytes taken from the socket, or put into it; [`metrics`](mod@crate::metrics) counts them.
     pub(crate) bytes: usize,
     /// Has it drained the socket? See the module's head.
     pub(crate) drained: bool,
