@@ -105,6 +105,10 @@ mod word;
 #[cfg(not(loom))]
 pub use error::is_closed;
 #[cfg(not(loom))]
+pub use pipe::{PipeReader, PipeWriter, pipe};
+#[cfg(not(loom))]
+pub use pollable::{Interest, Pollable};
+#[cfg(not(loom))]
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};

@@ -57,6 +57,25 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
     Ok(())
 }
 
+/// Is it one end of a pipe, or of a FIFO in the file system?
+pub(crate) fn is_pipe(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    file_type(fd).map(|kind| kind == libc::S_IFIFO)
+}
+
+/// Is it a regular file?
+pub(crate) fn is_regular(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    file_type(fd).map(|kind| kind == libc::S_IFREG)
+}
+
+fn file_type(fd: BorrowedFd<'_>) -> io::Result<libc::mode_t> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: room for a `stat`, which is initialised if the call succeeds.
+    unsafe {
+        check(libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) as ssize_t)?;
+        Ok(stat.assume_init().st_mode & libc::S_IFMT)
+    }
+}
+
 /// Reads from any descriptor.
 pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     let len = buf.len().min(MAX_BYTES);
