@@ -103,6 +103,8 @@ mod unix;
 mod word;
 
 #[cfg(not(loom))]
+pub use buffer::{Buffer, BufferPool, PooledRead, PooledReader};
+#[cfg(not(loom))]
 pub use error::is_closed;
 #[cfg(not(loom))]
 pub use pipe::{PipeReader, PipeWriter, pipe};
