@@ -128,11 +128,19 @@ impl BufferPool {
     ///
     /// Those of reading from the source.
     pub fn read<S: PooledRead + ?Sized>(&self, source: &S) -> io::Result<Buffer<'_>> {
+        self.read_by(|late| source.read_late(late))
+    }
+
+    /// A buffer that `read` fills, in one of its tries.
+    pub(crate) fn read_by(
+        &self,
+        read: impl FnOnce(&mut Late<'_>) -> io::Result<usize>,
+    ) -> io::Result<Buffer<'_>> {
         let mut late = Late {
             pool: self,
             bytes: Box::default(),
         };
-        let len = source.read_late(&mut late)?;
+        let len = read(&mut late)?;
         Ok(Buffer {
             pool: self,
             bytes: late.bytes,
@@ -194,7 +202,10 @@ pub struct Late<'a> {
 
 impl Late<'_> {
     /// Makes one try. Without bytes there is no buffer afterwards.
-    fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+    pub(crate) fn fill(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         self.bytes = self.pool.take();
         let result = read(&mut self.bytes);
         if !matches!(result, Ok(1..)) {

@@ -114,3 +114,5 @@ pub use pollable::{Interest, Pollable};
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
+#[cfg(not(loom))]
+pub use transfer::{CopyFrom, CopyTo, Duplex, copy, copy_bidirectional};
