@@ -107,6 +107,10 @@ pub use buffer::{Buffer, BufferPool, PooledRead, PooledReader};
 #[cfg(not(loom))]
 pub use error::is_closed;
 #[cfg(not(loom))]
+pub use metrics::{Metrics, metrics};
+#[cfg(not(loom))]
+pub use network::{Addr, Conn, Connections, Listener};
+#[cfg(not(loom))]
 pub use pipe::{PipeReader, PipeWriter, pipe};
 #[cfg(not(loom))]
 pub use pollable::{Interest, Pollable};

@@ -43,7 +43,8 @@
 
 use crate::arena::ARENA;
 use crate::direction::{Enqueue, NEVER, Node, Outcome};
-use crate::error::{closed, timed_out};
+use crate::error::closed;
+use crate::metrics::timed_out;
 use crate::prim::atomic::Ordering;
 use crate::reactor;
 use crate::source::{EXPOSED, Heap, NONBLOCKING, Side, Source, waking};
@@ -74,6 +75,23 @@ pub(crate) enum Way {
     Read,
     /// Writing and connecting.
     Write,
+}
+
+/// What an operation that succeeded has done. Those that move no bytes may return a `bool`: whether
+/// they have drained the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// Bytes taken from the socket, or put into it; [`metrics`](crate::metrics) counts them.
+    pub(crate) bytes: usize,
+    /// Has it drained the socket? See the module's head.
+    pub(crate) drained: bool,
+}
+
+impl From<bool> for Moved {
+    #[inline]
+    fn from(drained: bool) -> Self {
+        Moved { bytes: 0, drained }
+    }
 }
 
 /// What one call may take.
@@ -154,20 +172,20 @@ impl Socket {
         }
     }
 
-    /// Runs one operation: in turn, parking while it would block. `short` tells from its result
-    /// whether it has drained the socket.
+    /// Runs one operation: in turn, parking while it would block. `effect` tells from its result
+    /// what it has done to the socket.
     #[inline]
-    pub(crate) fn io<T>(
+    pub(crate) fn io<T, E: Into<Moved>>(
         &self,
         way: Way,
         reason: WaitReason,
         call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
-        short: impl Fn(&T) -> bool,
+        effect: impl Fn(&T) -> E,
     ) -> io::Result<T> {
         let mut patience = Patience::of(self.side(way).timeout());
         let result = self
             .turn(way, &mut patience)?
-            .io(reason, &mut patience, call, short);
+            .io(reason, &mut patience, call, effect);
         checkpoint();
         result
     }
@@ -434,12 +452,12 @@ impl Turn<'_> {
 
     /// The choke point: see the module's head. `call` makes one system call.
     #[inline]
-    pub(crate) fn io<T>(
+    pub(crate) fn io<T, E: Into<Moved>>(
         &self,
         reason: WaitReason,
         patience: &mut Patience,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
-        short: impl Fn(&T) -> bool,
+        effect: impl Fn(&T) -> E,
     ) -> io::Result<T> {
         let (socket, side) = (self.socket, self.side);
         if side.deadline() != NEVER {
@@ -458,7 +476,11 @@ impl Turn<'_> {
             }
             match call(socket.borrow()) {
                 Ok(value) => {
-                    side.set_drained(short(&value));
+                    let moved: Moved = effect(&value).into();
+                    side.set_drained(moved.drained);
+                    if moved.bytes != 0 {
+                        side.count(moved.bytes);
+                    }
                     return Ok(value);
                 }
                 Err(error) => match error.kind() {

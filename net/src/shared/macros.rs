@@ -5,6 +5,7 @@
 //! | `clones`, `close`, `take_error`, `nonblocking` | one method, or two | all |
 //! | `timeouts`, `deadlines` | the four of std, the three of Go | all but listeners |
 //! | `deadline` | `set_deadline` | listeners |
+//! | `wait_readable`, `wait_writable` | one method | what is read, what is written |
 //! | `into_std` | `into_std` | all that std has |
 //! | `descriptor` | `HasSocket`, `open`, `AsFd`, `AsRawFd` | all |
 //! | `conversions` | `TryFrom` from and to std's type and `OwnedFd` | all that std has |
@@ -191,6 +192,43 @@ macro_rules! deadline {
     };
 }
 
+/// `wait_readable`: to be called for what can be read or accepted from.
+macro_rules! wait_readable {
+    () => {
+        /// Waits until reading (or accepting) would not wait, and takes nothing out: there are bytes, or
+        /// the end, or an error. An idle connection needs no buffer that way.
+        ///
+        /// Rarely it returns although there is nothing, as `poll` does; another reader may also have been
+        /// faster. It takes its turn among the readers, and the timeout and deadline of reads apply.
+        ///
+        /// # Errors
+        ///
+        /// [`TimedOut`](std::io::ErrorKind::TimedOut); closed.
+        pub fn wait_readable(&self) -> std::io::Result<()> {
+            let reason = corio::reactor::WaitReason::NetRead;
+            $crate::shared::HasSocket::socket(self).wait($crate::socket::Way::Read, reason)
+        }
+    };
+}
+
+/// `wait_writable`: to be called for what can be written to.
+macro_rules! wait_writable {
+    () => {
+        /// Waits until writing would not wait, and writes nothing: there is room, or an error.
+        ///
+        /// Rarely it returns although there is no room, as `poll` does; another writer may also have been
+        /// faster. It takes its turn among the writers, and the timeout and deadline of writes apply.
+        ///
+        /// # Errors
+        ///
+        /// [`TimedOut`](std::io::ErrorKind::TimedOut); closed.
+        pub fn wait_writable(&self) -> std::io::Result<()> {
+            let reason = corio::reactor::WaitReason::NetWrite;
+            $crate::shared::HasSocket::socket(self).wait($crate::socket::Way::Write, reason)
+        }
+    };
+}
+
 /// `into_std`, for a type that is nothing but a `socket`.
 macro_rules! into_std {
     ($std:ty) => {
@@ -210,7 +248,7 @@ macro_rules! into_std {
 // ---- traits: to be called beside the type ----
 
 /// The descriptor of a type with a field `socket` and a function `of` that makes one from a
-/// [`Socket`].
+/// [`Socket`](crate::socket::Socket).
 macro_rules! descriptor {
     ($type:ident) => {
         impl $type {
@@ -309,7 +347,7 @@ macro_rules! debug {
     };
 }
 
-/// `Read` for a [`Stream`] and references to it.
+/// `Read` for a [`Stream`](super::Stream) and references to it.
 macro_rules! reading {
     ($type:ident) => {
         $crate::shared::reading!($type: $type);
@@ -332,7 +370,7 @@ macro_rules! reading {
     };
 }
 
-/// `Write` for a [`Stream`] and references to it.
+/// `Write` for a [`Stream`](super::Stream) and references to it.
 macro_rules! writing {
     ($type:ident) => {
         $crate::shared::writing!($type: $type);
@@ -372,5 +410,5 @@ macro_rules! writing {
 
 pub(crate) use {
     clones, close, conversions, deadline, deadlines, debug, descriptor, into_std, nonblocking,
-    reading, take_error, timeouts, writing,
+    reading, take_error, timeouts, wait_readable, wait_writable, writing,
 };

@@ -29,7 +29,7 @@ mod macros;
 
 pub(crate) use macros::*;
 
-use crate::socket::{Socket, Way};
+use crate::socket::{Moved, Socket, Way};
 use crate::sys;
 use corio::reactor::{WaitReason, checkpoint};
 use socket2::{SockRef, Type};
@@ -73,17 +73,23 @@ pub(crate) trait Stream: HasSocket {
     }
 }
 
-/// Has a read of up to `len` bytes taken all there was? Nothing at all is the end of the stream, and
-/// there is no event to wait for.
+/// The effect of a read of up to `len` bytes: has it taken all there was? Nothing at all is the end of
+/// the stream, and there is no event to wait for.
 #[inline]
-fn emptied<S: Stream>(len: usize) -> impl Fn(&usize) -> bool {
-    move |&n| S::SHORT_DRAINS && 0 < n && n < len.min(sys::MAX_BYTES)
+fn emptied<S: Stream>(len: usize) -> impl Fn(&usize) -> Moved {
+    move |&bytes| Moved {
+        bytes,
+        drained: S::SHORT_DRAINS && 0 < bytes && bytes < len.min(sys::MAX_BYTES),
+    }
 }
 
-/// Has a write of `len` bytes used all the room there was?
+/// The effect of a write of `len` bytes: has it used all the room there was?
 #[inline]
-fn filled<S: Stream>(len: usize) -> impl Fn(&usize) -> bool {
-    move |&n| S::SHORT_DRAINS && n < len.min(sys::MAX_BYTES)
+fn filled<S: Stream>(len: usize) -> impl Fn(&usize) -> Moved {
+    move |&bytes| Moved {
+        bytes,
+        drained: S::SHORT_DRAINS && bytes < len.min(sys::MAX_BYTES),
+    }
 }
 
 /// The bytes that one call with these slices may move.

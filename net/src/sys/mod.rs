@@ -13,6 +13,7 @@
 //!   `write_slices`; all that write raise no SIGPIPE, given that `note_sigpipe` was called;
 //! * `splice(from, to, len)`, `sendfile(to, file, len)`: move bytes inside the system, or say that they
 //!   can't by an error that `is_unsupported` knows, having moved none;
+//! * `recv_from`, `peek_from`, `send_to`: the same with addresses, for datagrams, which are not clamped;
 //! * `in_progress(error)`: has a non-blocking connect only been started?
 //! * `is_nonblocking(fd)`.
 //!

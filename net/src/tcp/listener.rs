@@ -6,7 +6,7 @@ use super::{TcpStream, ip_address};
 use crate::resolve::{self, ToSocketAddrs};
 use crate::shared;
 use crate::socket::{Socket, Way};
-use crate::{is_closed, sys};
+use crate::{is_closed, metrics, sys};
 use corio::reactor::WaitReason;
 use socket2::{Domain, Protocol, SockRef, Type};
 use std::io;
@@ -84,9 +84,12 @@ impl TcpListener {
     /// [`TimedOut`](io::ErrorKind::TimedOut) at the deadline. After [`close`](Self::close), one that
     /// [`is_closed`] recognises.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, peer) = self
-            .socket
-            .io(Way::Read, WaitReason::NetAccept, sys::accept, |_| false)?;
+        let (fd, peer) = metrics::accepted(self.socket.io(
+            Way::Read,
+            WaitReason::NetAccept,
+            sys::accept,
+            |_| false,
+        ))?;
         Ok((TcpStream::open(fd, false)?, peer))
     }
 
@@ -133,6 +136,7 @@ impl TcpListener {
         self.socket.control(|fd| SockRef::from(&fd).ttl_v4())
     }
 
+    shared::wait_readable!();
     shared::take_error!();
     shared::nonblocking! {
         /// Whether [`accept`](Self::accept) fails with [`WouldBlock`](io::ErrorKind::WouldBlock) instead

@@ -3,6 +3,7 @@
 //! Connecting and what only TCP has; the rest is from [`shared`].
 
 use super::ip_address;
+use crate::metrics;
 use crate::resolve::{self, ToSocketAddrs};
 use crate::shared::{self, Stream};
 use crate::socket::{Patience, Socket, Way};
@@ -78,7 +79,7 @@ impl TcpStream {
     /// The last address's error, for instance
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused).
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
-        resolve::each(addr, |addr| Self::dial(addr, None))
+        resolve::each(addr, |addr| metrics::connected(Self::dial(addr, None)))
     }
 
     /// Connects to one address, in a limited time.
@@ -94,7 +95,7 @@ impl TcpStream {
                 "cannot set a 0 duration timeout",
             ));
         }
-        Self::dial(*addr, Some(timeout))
+        metrics::connected(Self::dial(*addr, Some(timeout)))
     }
 
     fn dial(addr: SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
@@ -235,6 +236,8 @@ impl TcpStream {
         self.socket.control(|fd| SockRef::from(&fd).ttl_v4())
     }
 
+    shared::wait_readable!();
+    shared::wait_writable!();
     shared::take_error!();
     shared::nonblocking! {
         /// Whether reads and writes fail with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of

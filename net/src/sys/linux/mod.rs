@@ -7,6 +7,7 @@
 mod datagram;
 mod transfer;
 
+pub(crate) use datagram::{peek_from, recv_from, send_to};
 pub(crate) use transfer::*;
 
 use super::{MAX_BYTES, MAX_SLICES};
