@@ -33,6 +33,7 @@
 use crate::pipe::PipeReader;
 use crate::shared::{self, Stream};
 use crate::tcp::TcpStream;
+use crate::unix::UnixStream;
 use corio::sync::Pool;
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -272,7 +273,7 @@ impl fmt::Debug for Buffer<'_> {
     }
 }
 
-mod sealed {
+pub(crate) mod sealed {
     #[allow(unreachable_pub, reason = "a supertrait of a public trait")]
     pub trait Sealed {}
 }
@@ -307,7 +308,7 @@ macro_rules! pooled {
     };
 }
 
-pooled!(TcpStream, PipeReader);
+pooled!(TcpStream, UnixStream, PipeReader);
 
 #[inline]
 fn read_late<S: Stream>(stream: &S, late: &mut Late<'_>) -> io::Result<usize> {

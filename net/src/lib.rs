@@ -120,3 +120,5 @@ pub use resolve::{ToSocketAddrs, lookup_host};
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
 #[cfg(not(loom))]
 pub use transfer::{CopyFrom, CopyTo, Duplex, copy, copy_bidirectional};
+#[cfg(not(loom))]
+pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

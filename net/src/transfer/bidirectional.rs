@@ -13,6 +13,7 @@ use super::{CopyFrom, CopyTo, End, Kind, run};
 use crate::shared::HasSocket;
 use crate::socket::Socket;
 use crate::tcp::TcpStream;
+use crate::unix::UnixStream;
 use parking_lot::Mutex;
 use socket2::SockRef;
 use std::io;
@@ -27,6 +28,12 @@ pub trait Duplex: CopyFrom + CopyTo {
 }
 
 impl Duplex for TcpStream {
+    fn stream(&self) -> &Socket {
+        self.socket()
+    }
+}
+
+impl Duplex for UnixStream {
     fn stream(&self) -> &Socket {
         self.socket()
     }

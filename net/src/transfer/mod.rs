@@ -35,9 +35,10 @@ pub use bidirectional::{Duplex, copy_bidirectional};
 use crate::buffer::{Buffer, BufferPool};
 use crate::pipe::{PipeReader, PipeWriter};
 use crate::shared::HasSocket;
-use crate::socket::{Socket, Turn, Way};
+use crate::socket::{Moved, Socket, Turn, Way};
 use crate::sys;
 use crate::tcp::TcpStream;
+use crate::unix::UnixStream;
 use corio::reactor::{WaitReason, checkpoint};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -188,12 +189,21 @@ fn send_file(file: &File, to: &Socket, copied: &mut u64) -> io::Result<Progress>
             Way::Write,
             WaitReason::NetWrite,
             |fd| corio::blocking(|| supported(sys::sendfile(fd, file, PIECE))),
-            |_| false,
+            |sent| moved(sent.unwrap_or(0)),
         )?;
         match sent {
             None | Some(0) => return Ok(Progress::Unsupported),
             Some(n) => *copied += n as u64,
         }
+    }
+}
+
+/// The effect of a call that moved so much. Whether it has drained the socket is not known: the other
+/// end may have been the one that set the limit.
+fn moved(bytes: usize) -> Moved {
+    Moved {
+        bytes,
+        drained: false,
     }
 }
 
@@ -227,7 +237,7 @@ fn read(from: End<'_>) -> io::Result<Buffer<'static>> {
             Way::Read,
             WaitReason::NetRead,
             |fd| late.fill(|buf| kind.receive(fd, buf)),
-            |_| false,
+            |&n| moved(n),
         ),
         End::File(mut file) => loop {
             match late.fill(|buf| corio::blocking(|| file.read(buf))) {
@@ -252,7 +262,7 @@ fn write_in(turn: &Turn<'_>, kind: Kind, mut bytes: &[u8], copied: &mut u64) -> 
             WaitReason::NetWrite,
             &mut turn.patience(),
             |fd| kind.send(fd, bytes),
-            |_| false,
+            |&n| moved(n),
         )?;
         if n == 0 {
             return Err(io::ErrorKind::WriteZero.into());
@@ -263,7 +273,7 @@ fn write_in(turn: &Turn<'_>, kind: Kind, mut bytes: &[u8], copied: &mut u64) -> 
     Ok(())
 }
 
-mod sealed {
+pub(crate) mod sealed {
     #[allow(unreachable_pub, reason = "a supertrait of public traits")]
     pub trait Sealed {}
 }
@@ -300,6 +310,7 @@ macro_rules! ends {
 
 ends! {
     TcpStream: CopyFrom::source CopyTo::destination, |end| End::Stream(end.socket(), Kind::Socket);
+    UnixStream: CopyFrom::source CopyTo::destination, |end| End::Stream(end.socket(), Kind::Socket);
     PipeReader: CopyFrom::source, |end| End::Stream(end.socket(), Kind::Pipe);
     PipeWriter: CopyTo::destination, |end| End::Stream(end.socket(), Kind::Pipe);
     File: CopyFrom::source CopyTo::destination, |end| End::File(end);

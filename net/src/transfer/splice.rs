@@ -19,7 +19,7 @@
 //! can't move to the destination, the piece is read from our pipe and written by hand. In both cases the
 //! rest is copied by hand.
 
-use super::{Kind, Progress, supported};
+use super::{Kind, Progress, moved, supported};
 use crate::socket::{Socket, Turn, Way};
 use crate::sys;
 use corio::reactor::{WaitReason, checkpoint};
@@ -86,7 +86,7 @@ pub(super) fn copy(
 /// Moves what there is into a pipe. Nothing is the end of the source.
 fn fill(from: &Socket) -> io::Result<Option<(Pipe, usize)>> {
     let mut held = None;
-    let moved = from.io(
+    let len = from.io(
         Way::Read,
         WaitReason::NetRead,
         |fd| {
@@ -100,9 +100,9 @@ fn fill(from: &Socket) -> io::Result<Option<(Pipe, usize)>> {
             }
             result
         },
-        |_| false,
+        |len| moved(len.unwrap_or(0)),
     )?;
-    Ok(held.zip(moved))
+    Ok(held.zip(len))
 }
 
 /// Moves the `len` bytes of a pipe to the destination.
@@ -115,13 +115,13 @@ fn drain(
 ) -> io::Result<Progress> {
     let turn = to.turn_for(Way::Write)?;
     while len > 0 {
-        let moved = turn.io(
+        let sent = turn.io(
             WaitReason::NetWrite,
             &mut turn.patience(),
             |fd| supported(sys::splice(pipe.reader.as_fd(), fd, len)),
-            |_| false,
+            |sent| moved(sent.unwrap_or(0)),
         )?;
-        match moved {
+        match sent {
             Some(0) => return Err(io::ErrorKind::WriteZero.into()),
             Some(n) => {
                 len -= n;
