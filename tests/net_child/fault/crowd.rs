@@ -2,8 +2,8 @@
 //! are blocked when their listener is closed.
 
 use super::{
-    ATTACK, Baseline, Service, assert_closed, check_echo, everywhere, most_descriptors, permitted,
-    resident,
+    ATTACK, Baseline, Service, assert_closed, check_echo, everywhere, most_descriptors, peak,
+    permitted,
 };
 use crate::fault::cast::{Cast, Task};
 use crate::network::{self, Refused};
@@ -63,7 +63,7 @@ fn abandoned(args: &[String]) {
         // The acceptor goes on.
         corio_tests::wait_until("ended", || corio::num_goroutines() == 1);
         service.check();
-        println!("resident kB: {}", resident());
+        println!("peak kB: {}", peak());
     }
     service.stop();
     baseline.check();

@@ -140,9 +140,10 @@ fn most_descriptors() -> usize {
     limit.rlim_cur as usize
 }
 
-/// In kB.
-fn resident() -> u64 {
-    corio_tests::proc_number("/proc/self/status", "VmRSS")
+/// The most memory it had so far, in kB. What it has now says less: stacks are given back some time after
+/// their use.
+fn peak() -> u64 {
+    corio_tests::proc_number("/proc/self/status", "VmHWM")
 }
 
 /// A server under attack. A connection's first byte says which of two things it does with it: echo, as

@@ -1,6 +1,6 @@
 //! Connections that are short: a hundred thousand of them, one request each.
 
-use super::{ATTACK, Baseline, Service, byte, resident};
+use super::{ATTACK, Baseline, Service, byte, peak};
 use crate::Scenario;
 use crate::network;
 use corio_net::{TcpListener, TcpStream};
@@ -56,10 +56,10 @@ fn short(args: &[String]) {
     // What one round leaves, the others don't add to.
     let tenth = connections / 10;
     let mut ends = run(0, tenth);
-    let before = resident();
+    let before = peak();
     ends += run(tenth, connections);
     println!("ends: {ends}");
-    println!("grown kB: {}", resident().saturating_sub(before));
+    println!("grown kB: {}", peak() - before);
     service.stop();
     baseline.check();
 }

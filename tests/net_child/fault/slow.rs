@@ -1,7 +1,7 @@
 //! Slow clients by the thousand ("slowloris"): they send a byte now and then, so that no read waits long, and
 //! never finish what they say.
 
-use super::{Baseline, LONG, Service, after, resident};
+use super::{Baseline, LONG, Service, after, peak};
 use crate::Scenario;
 use corio_net::{TcpListener, TcpStream};
 use std::io::{self, ErrorKind, Read, Write};
@@ -41,24 +41,22 @@ fn slow(args: &[String]) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let service = Service::on_goroutines(listener, |stream| read_head(&stream));
     service.check();
-    println!("before kB: {}", resident());
+    println!("before kB: {}", peak());
     for round in 0..2 {
         let clients: Vec<_> = (0..count).map(|_| service.attack()).collect();
         let ended = Arc::new(AtomicUsize::new(0));
         let theirs = Arc::clone(&ended);
         let dripping = thread::spawn(move || drip(clients, count, &theirs));
-        let mut most = resident();
         for _ in 0..count {
             if ended.load(Ordering::Relaxed).is_multiple_of(100) {
                 service.check();
-                most = most.max(resident());
             }
             let error = service.outcome().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
             ended.fetch_add(1, Ordering::Relaxed);
         }
         dripping.join().unwrap();
-        println!("most kB {round}: {most}");
+        println!("peak kB {round}: {}", peak());
     }
     service.stop();
     baseline.check();

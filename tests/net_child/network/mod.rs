@@ -14,9 +14,10 @@ pub(crate) mod relay;
 pub(crate) mod veth;
 
 use crate::namespace::{check, loopback_up};
+use socket2::{Domain, Type};
 use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -109,11 +110,16 @@ impl Far {
         check(unsafe { libc::setns(self.namespace.as_raw_fd(), libc::CLONE_NEWNET) })
     }
 
-    /// A TCP listener at the far end.
+    /// A TCP listener at the far end, with the longest queue there is, as ours have (std's overflow, and
+    /// then a connect waits for a second).
     pub(crate) fn listen(&self) -> corio_net::TcpListener {
-        self.enter(|| TcpListener::bind((FAR, 0)))
-            .and_then(TryInto::try_into)
-            .unwrap()
+        let listen = || -> io::Result<TcpListener> {
+            let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.bind(&SocketAddr::from((FAR, 0)).into())?;
+            socket.listen(i32::MAX)?;
+            Ok(socket.into())
+        };
+        self.enter(listen).and_then(TryInto::try_into).unwrap()
     }
 
     /// A UDP socket at the far end.
