@@ -108,3 +108,5 @@ pub use error::is_closed;
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
+#[cfg(not(loom))]
+pub use udp::UdpSocket;
