@@ -13,6 +13,10 @@
 //!
 //! In the open loop a connection still has one request under way at a time; a late one is followed by
 //! those that have become due meanwhile, back to back.
+//!
+//! A server that prefers some connections to others looks good in all figures but the tail of the
+//! latencies. `spread` shows it: how many replies each connection got, the most less the fewest as a
+//! share of the mean. In the closed loop that is the server's doing.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -103,7 +107,11 @@ fn load(args: Args, report: Arc<Report>) {
         }
     }
     let start = Instant::now();
-    report.lock().start = Some(start);
+    {
+        let mut counts = report.lock();
+        counts.start = Some(start);
+        counts.replies = vec![0; streams.len()];
+    }
     let driving: Vec<_> = (0..)
         .zip(streams)
         .map(|(index, stream)| {
@@ -164,7 +172,7 @@ fn drive(mut stream: TcpStream, index: u64, start: Instant, args: Arc<Args>, rep
             *byte = stamp;
         }
         match exchange(&mut stream, &request, &mut reply) {
-            Ok(()) => report.record(due.elapsed()),
+            Ok(()) => report.record(index as usize, due.elapsed()),
             Err(error) => {
                 report.error(&error);
                 if let Some(total) = total {
@@ -202,6 +210,8 @@ struct Report {
 struct Counts {
     start: Option<Instant>,
     latency: Histogram<u64>,
+    /// Of each connection.
+    replies: Vec<u64>,
     errors: BTreeMap<String, u64>,
     unsent: u64,
 }
@@ -214,6 +224,7 @@ impl Report {
         let counts = Counts {
             start: None,
             latency,
+            replies: Vec::new(),
             errors: BTreeMap::new(),
             unsent: 0,
         };
@@ -227,9 +238,11 @@ impl Report {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self, latency: Duration) {
+    fn record(&self, connection: usize, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.lock().latency.saturating_record(nanos);
+        let mut counts = self.lock();
+        counts.latency.saturating_record(nanos);
+        counts.replies[connection] += 1;
     }
 
     fn error(&self, error: &io::Error) {
@@ -270,6 +283,13 @@ impl Report {
             at(0.999),
             Duration::from_nanos(counts.latency.max())
         );
+        if let (Some(min), Some(max)) = (counts.replies.iter().min(), counts.replies.iter().max()) {
+            let mean = requests as f64 / counts.replies.len() as f64;
+            say!(
+                "spread    {:.1}% (min {min}, max {max} per connection)",
+                100.0 * (max - min) as f64 / mean.max(f64::MIN_POSITIVE)
+            );
+        }
         say!("errors    {errors}");
         for (text, count) in &counts.errors {
             say!("          {count} x {text}");

@@ -104,6 +104,9 @@ pub(crate) struct Direction<I> {
     timeout: AtomicU64,
     /// When the armed timer fires. Written under the lock only.
     armed: AtomicU64,
+    /// Bytes moved since there has been this direction, by all sockets that were in it one after the
+    /// other: it only ever grows ([`metrics`](crate::metrics)). Written with the turn only.
+    bytes: AtomicU64,
     slow: Mutex<Slow<I>>,
 }
 
@@ -191,6 +194,7 @@ impl<I> Direction<I> {
             limit: AtomicU64::new(NEVER),
             timeout: AtomicU64::new(NEVER),
             armed: AtomicU64::new(NEVER),
+            bytes: AtomicU64::new(0),
             slow: Mutex::new(Slow {
                 timer: None,
                 seq: 0,
@@ -200,7 +204,8 @@ impl<I> Direction<I> {
         }
     }
 
-    /// Makes the direction as good as new. Only when the descriptor is given out.
+    /// Makes the direction as good as new, but for what it has counted. Only when the descriptor is
+    /// given out.
     pub(crate) fn reset(&self) {
         self.drained.store(false, Ordering::Relaxed);
         self.deadline.store(NEVER, Ordering::Relaxed);
@@ -332,6 +337,21 @@ impl<I> Direction<I> {
     #[inline]
     pub(crate) fn set_drained(&self, drained: bool) {
         self.drained.store(drained, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that an operation has moved. Only with the turn.
+    #[inline]
+    pub(crate) fn count(&self, bytes: usize) {
+        // No read-modify-write: there is one writer at a time, and taking the turn orders it after
+        // the one before (for the next socket in the source, the arena's lock does).
+        let sum = self.bytes.load(Ordering::Relaxed);
+        self.bytes
+            .store(sum.wrapping_add(bytes as u64), Ordering::Relaxed);
+    }
+
+    /// See the field.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// The limit of the operation that will be parked in the word next. Only with the turn, before

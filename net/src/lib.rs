@@ -105,6 +105,10 @@ mod word;
 #[cfg(not(loom))]
 pub use error::is_closed;
 #[cfg(not(loom))]
+pub use metrics::{Metrics, metrics};
+#[cfg(not(loom))]
+pub use network::{Addr, Conn, Connections, Listener};
+#[cfg(not(loom))]
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};

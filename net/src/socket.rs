@@ -18,6 +18,9 @@
 //!
 //! The first call on a fresh socket tries: words start as `READY`.
 //!
+//! [`Turn::ready`] waits in the same way for what a call would find, without making one: so a request
+//! that is waited for before there is a buffer for it costs no further system call either.
+//!
 //! ## The life of a descriptor
 //!
 //! Handles are counted in the source; there is no further allocation. `close` marks both directions
@@ -40,7 +43,8 @@
 
 use crate::arena::ARENA;
 use crate::direction::{Enqueue, NEVER, Node, Outcome};
-use crate::error::{closed, timed_out};
+use crate::error::closed;
+use crate::metrics::timed_out;
 use crate::prim::atomic::Ordering;
 use crate::reactor;
 use crate::source::{EXPOSED, Heap, NONBLOCKING, Side, Source, waking};
@@ -50,10 +54,15 @@ use corio::reactor::{WaitReason, checkpoint, park, prepare, timer, yield_now};
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::ptr;
 use std::time::{Duration, Instant};
 
 /// One handle to a socket; clones share everything.
-pub(crate) struct Socket(&'static Source);
+#[allow(
+    unreachable_pub,
+    reason = "in the signature of `HasSocket`, which seals public traits"
+)]
+pub struct Socket(&'static Source);
 
 // Like std's sockets: a panic can't leave one half changed, turns are given up by a destructor.
 impl UnwindSafe for Socket {}
@@ -66,6 +75,23 @@ pub(crate) enum Way {
     Read,
     /// Writing and connecting.
     Write,
+}
+
+/// What an operation that succeeded has done. Those that move no bytes may return a `bool`: whether
+/// they have drained the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// Bytes taken from the socket, or put into it; [`metrics`](crate::metrics) counts them.
+    pub(crate) bytes: usize,
+    /// Has it drained the socket? See the module's head.
+    pub(crate) drained: bool,
+}
+
+impl From<bool> for Moved {
+    #[inline]
+    fn from(drained: bool) -> Self {
+        Moved { bytes: 0, drained }
+    }
 }
 
 /// What one call may take.
@@ -146,20 +172,29 @@ impl Socket {
         }
     }
 
-    /// Runs one operation: in turn, parking while it would block. `short` tells from its result
-    /// whether it has drained the socket.
+    /// Runs one operation: in turn, parking while it would block. `effect` tells from its result
+    /// what it has done to the socket.
     #[inline]
-    pub(crate) fn io<T>(
+    pub(crate) fn io<T, E: Into<Moved>>(
         &self,
         way: Way,
         reason: WaitReason,
         call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
-        short: impl Fn(&T) -> bool,
+        effect: impl Fn(&T) -> E,
     ) -> io::Result<T> {
         let mut patience = Patience::of(self.side(way).timeout());
         let result = self
             .turn(way, &mut patience)?
-            .io(reason, &mut patience, call, short);
+            .io(reason, &mut patience, call, effect);
+        checkpoint();
+        result
+    }
+
+    /// Waits until an operation in this direction would have a result, and moves nothing. See
+    /// [`Turn::ready`].
+    pub(crate) fn wait(&self, way: Way, reason: WaitReason) -> io::Result<()> {
+        let mut patience = Patience::of(self.side(way).timeout());
+        let result = self.turn(way, &mut patience)?.ready(reason, &mut patience);
         checkpoint();
         result
     }
@@ -405,12 +440,12 @@ impl Turn<'_> {
 
     /// The choke point: see the module's head. `call` makes one system call.
     #[inline]
-    pub(crate) fn io<T>(
+    pub(crate) fn io<T, E: Into<Moved>>(
         &self,
         reason: WaitReason,
         patience: &mut Patience,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
-        short: impl Fn(&T) -> bool,
+        effect: impl Fn(&T) -> E,
     ) -> io::Result<T> {
         let (socket, side) = (self.socket, self.side);
         if side.deadline() != NEVER {
@@ -429,7 +464,11 @@ impl Turn<'_> {
             }
             match call(socket.borrow()) {
                 Ok(value) => {
-                    side.set_drained(short(&value));
+                    let moved: Moved = effect(&value).into();
+                    side.set_drained(moved.drained);
+                    if moved.bytes != 0 {
+                        side.count(moved.bytes);
+                    }
                     return Ok(value);
                 }
                 Err(error) => match error.kind() {
@@ -450,6 +489,56 @@ impl Turn<'_> {
             Err(timed_out())
         } else {
             Ok(())
+        }
+    }
+
+    /// Waits until a call would have a result, be it bytes, room, the end or an error; makes none.
+    ///
+    /// On a drained socket the word tells, as it does in [`io`](Self::io). Otherwise, and after a flag,
+    /// which may have been all that an event was about, the system is asked. An event's `READY` stays
+    /// for the call that follows. It may be stale: stored after a call that took what it announced.
+    pub(crate) fn ready(&self, reason: WaitReason, patience: &mut Patience) -> io::Result<()> {
+        let (socket, side) = (self.socket, self.side);
+        if side.deadline() != NEVER {
+            self.check_deadline()?;
+        }
+        loop {
+            if side.is_drained() && !socket.0.flags.any() && !socket.0.mode(NONBLOCKING) {
+                match side.word.state() {
+                    State::Ready => return Ok(()),
+                    State::Closed => return Err(closed()),
+                    _ => self.wait(reason, patience)?,
+                }
+                continue;
+            }
+            // Cleared before asking, as before a call; from here on the word tells less than the
+            // system, and so the next call has to try.
+            side.set_drained(false);
+            if !side.word.clear() {
+                return Err(closed());
+            }
+            match sys::is_ready(socket.borrow(), self.way()) {
+                Ok(true) => return Ok(()),
+                Ok(false) if socket.0.mode(NONBLOCKING) => {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(false) => {
+                    self.wait(reason, patience)?;
+                    if !socket.0.flags.any() {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(socket.or_closed(error)),
+            }
+        }
+    }
+
+    fn way(&self) -> Way {
+        if ptr::eq(self.side, &self.socket.0.read) {
+            Way::Read
+        } else {
+            Way::Write
         }
     }
 

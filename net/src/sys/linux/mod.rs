@@ -8,8 +8,10 @@ mod datagram;
 mod transfer;
 
 pub(crate) use datagram::{peek_from, recv_from, send_to};
+pub(crate) use transfer::*;
 
 use super::{MAX_BYTES, MAX_SLICES};
+use crate::socket::Way;
 use libc::{c_int, c_void, size_t, ssize_t};
 use mio::Interest;
 use socket2::SockAddr;
@@ -70,6 +72,24 @@ pub(crate) fn replace(fd: BorrowedFd<'_>, placeholder: BorrowedFd<'_>) -> io::Re
             return Err(error);
         }
     }
+}
+
+/// Has reading, or writing, a result at once: bytes or room, the end, an error?
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, way: Way) -> io::Result<bool> {
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: match way {
+            Way::Read => libc::POLLIN | libc::POLLRDHUP,
+            Way::Write => libc::POLLOUT,
+        },
+        revents: 0,
+    };
+    // SAFETY: one live `pollfd`; a timeout of zero does not block.
+    let ready = check(unsafe { libc::poll(&mut poll, 1, 0) } as ssize_t)?;
+    if poll.revents & libc::POLLNVAL != 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    Ok(ready > 0)
 }
 
 /// Accepts a connection.
