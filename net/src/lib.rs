@@ -112,3 +112,5 @@ pub use network::{Addr, Conn, Connections, Listener};
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
+#[cfg(not(loom))]
+pub use udp::UdpSocket;
