@@ -133,4 +133,6 @@ pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
 #[cfg(not(loom))]
 pub use transfer::{CopyFrom, CopyTo, Duplex, copy, copy_bidirectional};
 #[cfg(not(loom))]
+pub use udp::UdpSocket;
+#[cfg(not(loom))]
 pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};
