@@ -114,3 +114,5 @@ pub use resolve::{ToSocketAddrs, lookup_host};
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
 #[cfg(not(loom))]
 pub use udp::UdpSocket;
+#[cfg(not(loom))]
+pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

@@ -57,6 +57,11 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 use std::time::{Duration, Instant};
 
+/// The pauses between the tries of [`Turn::retry`], in nanoseconds: short at first, as queues move
+/// fast; and then so long that thousands who wait don't make a processor busy.
+const FIRST_PAUSE: u64 = 200_000;
+const LONGEST_PAUSE: u64 = 20_000_000;
+
 /// One handle to a socket; clones share everything.
 #[allow(
     unreachable_pub,
@@ -464,11 +469,7 @@ impl Turn<'_> {
             }
             match call(socket.borrow()) {
                 Ok(value) => {
-                    let moved: Moved = effect(&value).into();
-                    side.set_drained(moved.drained);
-                    if moved.bytes != 0 {
-                        side.count(moved.bytes);
-                    }
+                    self.moved(effect(&value).into());
                     return Ok(value);
                 }
                 Err(error) => match error.kind() {
@@ -478,6 +479,60 @@ impl Turn<'_> {
                     _ => return Err(socket.or_closed(error)),
                 },
             }
+        }
+    }
+
+    #[inline]
+    fn moved(&self, moved: Moved) {
+        self.side.set_drained(moved.drained);
+        if moved.bytes != 0 {
+            self.side.count(moved.bytes);
+        }
+    }
+
+    /// Like [`io`](Self::io), for calls of which the system doesn't report when they would succeed (a
+    /// Unix socket's connect, and its send to an address, while the other side's queue is full): tries
+    /// again after pauses that grow, whatever events come.
+    pub(crate) fn retry<T, E: Into<Moved>>(
+        &self,
+        reason: WaitReason,
+        patience: &mut Patience,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+        effect: impl Fn(&T) -> E,
+    ) -> io::Result<T> {
+        let (socket, side) = (self.socket, self.side);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if side.deadline() != NEVER {
+                self.check_deadline()?;
+            }
+            if !side.word.clear() {
+                return Err(closed());
+            }
+            match call(socket.borrow()) {
+                Ok(value) => {
+                    self.moved(effect(&value).into());
+                    return Ok(value);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock if socket.0.mode(NONBLOCKING) => return Err(error),
+                    io::ErrorKind::WouldBlock => {}
+                    io::ErrorKind::Interrupted => continue,
+                    _ => return Err(socket.or_closed(error)),
+                },
+            }
+            let until = patience.until();
+            let next = timer::now().saturating_add(pause);
+            while self.wait_until(reason, next.min(until))? {
+                // An event, which says nothing about this.
+                if !side.word.clear() {
+                    return Err(closed());
+                }
+            }
+            if until.min(side.deadline()) <= timer::now() {
+                return Err(timed_out());
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -544,8 +599,16 @@ impl Turn<'_> {
 
     /// Parks until there is an event.
     fn wait(&self, reason: WaitReason, patience: &mut Patience) -> io::Result<()> {
+        if self.wait_until(reason, patience.until())? {
+            Ok(())
+        } else {
+            Err(timed_out())
+        }
+    }
+
+    /// Parks until there is an event, or until this time or the deadline. Was there one?
+    fn wait_until(&self, reason: WaitReason, limit: u64) -> io::Result<bool> {
         let side = self.side;
-        let limit = patience.until();
         side.set_limit(limit);
         loop {
             // SAFETY: it is cancelled or parked for below, before anything else blocks.
@@ -554,7 +617,7 @@ impl Turn<'_> {
                 Publish::Waiting => {}
                 Publish::Ready => {
                     waking(waiter).cancel();
-                    return Ok(());
+                    return Ok(true);
                 }
                 Publish::Closed => {
                     waking(waiter).cancel();
@@ -564,12 +627,10 @@ impl Turn<'_> {
             side.after_publishing(limit, &Heap(side), |waiter| waking(waiter).ready());
             park(reason, self.socket.number());
             match side.word.state() {
-                State::Ready => return Ok(()),
+                State::Ready => return Ok(true),
                 State::Closed => return Err(closed()),
                 State::Waiting => unreachable!("our waiter was taken out to wake us"),
-                State::Nil if side.deadline().min(limit) <= timer::now() => {
-                    return Err(timed_out());
-                }
+                State::Nil if side.deadline().min(limit) <= timer::now() => return Ok(false),
                 State::Nil => {}
             }
         }

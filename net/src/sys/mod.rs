@@ -14,6 +14,8 @@
 //! * `splice(from, to, len)`, `sendfile(to, file, len)`: move bytes inside the system, or say that they
 //!   can't by an error that `is_unsupported` knows, having moved none;
 //! * `recv_from`, `peek_from`, `send_to`: the same with addresses, for datagrams, which are not clamped;
+//! * `to_unix`, `from_unix`: addresses of Unix sockets, between socket2's type and std's;
+//!   `peer_credentials`;
 //! * `in_progress(error)`: has a non-blocking connect only been started?
 //! * `is_nonblocking(fd)`.
 //!

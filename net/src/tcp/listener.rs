@@ -90,7 +90,7 @@ impl TcpListener {
             sys::accept,
             |_| false,
         ))?;
-        Ok((TcpStream::open(fd, false)?, peer))
+        Ok((TcpStream::open(fd, false)?, ip_address(peer)?))
     }
 
     /// Accepts connections until the listener is closed, without their addresses.

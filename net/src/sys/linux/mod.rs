@@ -6,9 +6,11 @@
 
 mod datagram;
 mod transfer;
+mod unix;
 
 pub(crate) use datagram::{peek_from, recv_from, send_to};
 pub(crate) use transfer::*;
+pub(crate) use unix::{from_unix, peer_credentials, to_unix};
 
 use super::{MAX_BYTES, MAX_SLICES};
 use crate::socket::Way;
@@ -92,22 +94,18 @@ pub(crate) fn is_ready(fd: BorrowedFd<'_>, way: Way) -> io::Result<bool> {
     Ok(ready > 0)
 }
 
-/// Accepts a connection.
-pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+/// Accepts a connection; returns it and the peer's address.
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
     // SAFETY: `accept4` gets a buffer for the address and its length, and leaves in them what it has
     // written, as `try_init` demands. A descriptor that it returns is new, and so ours to own.
-    let (accepted, peer) = unsafe {
+    unsafe {
         SockAddr::try_init(|storage, len| {
             let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
             let accepted =
                 check(libc::accept4(fd.as_raw_fd(), storage.cast(), len, flags) as ssize_t)?;
             Ok(OwnedFd::from_raw_fd(accepted as c_int))
-        })?
-    };
-    let peer = peer
-        .as_socket()
-        .ok_or_else(|| io::Error::other("the peer's address is not an IP address"))?;
-    Ok((accepted, peer))
+        })
+    }
 }
 
 /// Receives.
