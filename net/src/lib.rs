@@ -109,6 +109,8 @@ pub use metrics::{Metrics, metrics};
 #[cfg(not(loom))]
 pub use network::{Addr, Conn, Connections, Listener};
 #[cfg(not(loom))]
+pub use option::KeepAlive;
+#[cfg(not(loom))]
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
