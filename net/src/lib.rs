@@ -121,8 +121,6 @@ pub use pipe::{PipeReader, PipeWriter, pipe};
 #[cfg(not(loom))]
 pub use pollable::{Interest, Pollable};
 #[cfg(not(loom))]
-pub use option::KeepAlive;
-#[cfg(not(loom))]
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
 pub use server::{

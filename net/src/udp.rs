@@ -10,7 +10,8 @@
 //! which the system keeps apart, but for waiting: a direction has one waiter.
 
 use crate::resolve::{self, ToSocketAddrs};
-use crate::socket::{Socket, Way};
+use crate::shared;
+use crate::socket::{Moved, Socket, Way};
 use crate::sys;
 use crate::tcp::ip_address;
 use corio::reactor::WaitReason;
@@ -34,8 +35,8 @@ use std::os::fd::BorrowedFd;
 /// * Timeouts and deadlines both report [`TimedOut`](io::ErrorKind::TimedOut); the earlier applies.
 ///   A timeout counts per call, from its first wait.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
-/// * Converting from std's type may fail, so it is `TryFrom`; back, it is
-///   [`into_std`](Self::into_std).
+/// * Converting from and to std's type and `OwnedFd` may fail: `TryFrom`, and
+///   [`into_std`](Self::into_std), instead of `From`, `FromRawFd` and `IntoRawFd`.
 ///
 /// # Examples
 ///
@@ -67,6 +68,10 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
+    fn of(socket: Socket) -> UdpSocket {
+        UdpSocket { socket }
+    }
+
     /// Binds to the first of the addresses that works; port 0 takes any free one.
     ///
     /// # Errors
@@ -78,8 +83,7 @@ impl UdpSocket {
             let socket =
                 socket2::Socket::new_raw(Domain::for_address(addr), kind, Some(Protocol::UDP))?;
             socket.bind(&addr.into())?;
-            let socket = Socket::open(socket.into(), false)?;
-            Ok(UdpSocket { socket })
+            Self::open(socket.into(), false)
         })
     }
 
@@ -94,7 +98,7 @@ impl UdpSocket {
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) when a message that was sent before from
     /// this connected socket has found nobody.
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (n, from) = self.read(|fd| sys::recv_from(fd, buf))?;
+        let (n, from) = self.read(|fd| sys::recv_from(fd, buf), |&(n, _)| moved(n))?;
         Ok((n, ip_address(from)?))
     }
 
@@ -104,7 +108,7 @@ impl UdpSocket {
     ///
     /// As for receiving.
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (n, from) = self.read(|fd| sys::peek_from(fd, buf))?;
+        let (n, from) = self.read(|fd| sys::peek_from(fd, buf), |_| false)?;
         Ok((n, ip_address(from)?))
     }
 
@@ -160,7 +164,7 @@ impl UdpSocket {
     ///
     /// As for [`recv_from`](Self::recv_from).
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.read(|fd| sys::recv(fd, buf))
+        self.read(|fd| sys::recv(fd, buf), |&n| moved(n))
     }
 
     /// Like [`recv`](Self::recv), but leaves the message for the next call.
@@ -169,7 +173,7 @@ impl UdpSocket {
     ///
     /// As for [`recv_from`](Self::recv_from).
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.read(|fd| sys::peek(fd, buf))
+        self.read(|fd| sys::peek(fd, buf), |_| false)
     }
 
     /// The address of the peer that the socket is [connected](Self::connect) to.
@@ -192,14 +196,62 @@ impl UdpSocket {
             .control(|fd| SockRef::from(&fd).local_addr().and_then(ip_address))
     }
 
-    fn read<T>(&self, call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
-        self.socket
-            .io(Way::Read, WaitReason::NetRead, call, |_| false)
+    shared::clones!(socket);
+    shared::wait_readable!();
+    shared::wait_writable!();
+    shared::timeouts!();
+    shared::deadlines! {
+        ///
+        /// ```
+        /// use std::io::ErrorKind;
+        /// use std::time::{Duration, Instant};
+        ///
+        /// # fn main() -> std::io::Result<()> {
+        /// let socket = corio_net::UdpSocket::bind("127.0.0.1:0")?;
+        /// socket.set_read_deadline(Some(Instant::now() + Duration::from_millis(5)))?;
+        /// let error = socket.recv(&mut [0; 1500]).unwrap_err(); // nobody sends
+        /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+        /// # Ok(())
+        /// # }
+        /// ```
+    }
+    shared::take_error!();
+    shared::nonblocking! {
+        /// Whether receiving and sending fail with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of
+        /// waiting, from the next call on.
+    }
+    shared::close! {
+        /// Closes the socket, for all handles: calls under way and later ones fail with an error that
+        /// [`is_closed`](crate::is_closed) recognises. When it returns, the port is free.
+        ///
+        /// Dropping the last handle closes as well; this is for a socket that somebody else is waiting
+        /// on.
+    }
+    shared::into_std!(std::net::UdpSocket);
+
+    fn read<T, E: Into<Moved>>(
+        &self,
+        call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+        effect: impl Fn(&T) -> E,
+    ) -> io::Result<T> {
+        self.socket.io(Way::Read, WaitReason::NetRead, call, effect)
     }
 
     fn write(&self, call: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>) -> io::Result<usize> {
         self.socket
-            .io(Way::Write, WaitReason::NetWrite, call, |_| false)
+            .io(Way::Write, WaitReason::NetWrite, call, |&n| moved(n))
+    }
+}
+
+shared::descriptor!(UdpSocket);
+shared::conversions!(UdpSocket, std::net::UdpSocket, Ip, DGRAM);
+shared::debug!(UdpSocket, "addr": local_addr);
+
+/// The effect of a message of so many bytes: see the module's head.
+fn moved(bytes: usize) -> Moved {
+    Moved {
+        bytes,
+        drained: false,
     }
 }
 
@@ -239,6 +291,13 @@ impl UdpSocket {
         set_multicast_ttl_v4, multicast_ttl_v4: u32 = set_multicast_ttl_v4, multicast_ttl_v4;
         /// Whether IPv6 multicast messages that are sent come back to this host's sockets.
         set_multicast_loop_v6, multicast_loop_v6: bool = set_multicast_loop_v6, multicast_loop_v6;
+        /// Sets the size of the buffer for messages that wait to be sent. Linux doubles what is asked
+        /// for, for its own needs, and cuts it to `net.core.wmem_max`.
+        set_send_buffer_size, send_buffer_size: usize = set_send_buffer_size, send_buffer_size;
+        /// Sets the size of the buffer for messages that wait to be received: what does not fit is
+        /// lost. Linux doubles what is asked for, for its own needs, and cuts it to
+        /// `net.core.rmem_max`.
+        set_recv_buffer_size, recv_buffer_size: usize = set_recv_buffer_size, recv_buffer_size;
         /// Sets the time to live of packets that are sent.
         set_ttl, ttl: u32 = set_ttl_v4, ttl_v4;
     }
