@@ -26,8 +26,11 @@ use std::sync::Arc;
 ///
 /// * [`set_deadline`](Self::set_deadline) and [`close`](Self::close), as in Go; `close` ends an
 ///   [`accept`](Self::accept) under way. [`wait_readable`](Self::wait_readable).
+/// * At the deadline the error is [`TimedOut`](io::ErrorKind::TimedOut).
 /// * [`set_unlink_on_close`](Self::set_unlink_on_close), as in Go, but off unless it is asked for.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
+/// * For the system the socket is non-blocking always; [`set_nonblocking`](Self::set_nonblocking) is a
+///   setting of the socket's here, shared by its clones.
 /// * [`incoming`](Self::incoming) ends when the listener is closed.
 /// * Converting from and to std's type and `OwnedFd` may fail: `TryFrom`, and
 ///   [`into_std`](Self::into_std), instead of `From`, `FromRawFd` and `IntoRawFd`.
