@@ -10,6 +10,7 @@ mod idle;
 mod limits;
 mod namespace;
 mod network;
+mod udp;
 
 use corio_net::{TcpListener, TcpStream};
 use std::io::{Read, Write};
@@ -20,7 +21,12 @@ type Scenario = fn(&[String]);
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (name, args) = args.split_first().expect("the name of a scenario");
-    let areas = [hogs::SCENARIOS, idle::SCENARIOS, limits::SCENARIOS];
+    let areas = [
+        hogs::SCENARIOS,
+        idle::SCENARIOS,
+        limits::SCENARIOS,
+        udp::SCENARIOS,
+    ];
     let (_, scenario) = areas
         .iter()
         .chain(fault::SCENARIOS)
