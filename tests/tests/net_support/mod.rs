@@ -5,10 +5,12 @@
 
 mod cast;
 mod load;
+mod networks;
 mod process;
 
 pub(crate) use cast::{Cast, Task, everywhere, under_other_settings};
 pub(crate) use load::{Load, Sample, Summary};
+pub(crate) use networks::{BlackHole, any_addr, conns, has_ipv6, local, networks, unix_name};
 pub(crate) use process::Process;
 
 use corio_net::{TcpListener, TcpStream, is_closed};
