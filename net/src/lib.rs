@@ -59,7 +59,7 @@ mod arena;
 #[cfg(not(loom))]
 mod buffer;
 #[cfg(not(loom))]
-mod conn_pool;
+pub mod conn_pool;
 #[cfg(not(loom))]
 mod connect;
 mod direction;
@@ -103,6 +103,10 @@ mod unix;
 mod word;
 
 #[cfg(not(loom))]
+pub use buffer::{Buffer, BufferPool, PooledRead, PooledReader};
+#[cfg(not(loom))]
+pub use conn_pool::{ConnPool, PooledConn};
+#[cfg(not(loom))]
 pub use error::{OpError, is_closed};
 #[cfg(not(loom))]
 pub use metrics::{Metrics, metrics};
@@ -113,8 +117,22 @@ pub use network::{
 #[cfg(not(loom))]
 pub use option::KeepAlive;
 #[cfg(not(loom))]
+pub use pipe::{PipeReader, PipeWriter, pipe};
+#[cfg(not(loom))]
+pub use pollable::{Interest, Pollable};
+#[cfg(not(loom))]
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
+pub use server::{
+    AcceptAction, AcceptError, Admission, Backlog, Connection, ConnectionInfo, ConnectionState,
+    Overflow, Refusal, Server, ServerHandle, ServerStats, ServerWarning, ShutdownDeadline,
+    ShutdownReport,
+};
+#[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
+#[cfg(not(loom))]
+pub use transfer::{CopyFrom, CopyTo, Duplex, copy, copy_bidirectional};
+#[cfg(not(loom))]
+pub use udp::UdpSocket;
 #[cfg(not(loom))]
 pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

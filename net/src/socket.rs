@@ -86,7 +86,7 @@ pub(crate) enum Way {
 /// they have drained the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
-    /// Bytes taken from the socket, or put into it; [`metrics`](crate::metrics) counts them.
+    /// Bytes taken from the socket, or put into it; [`metrics`](mod@crate::metrics) counts them.
     pub(crate) bytes: usize,
     /// Has it drained the socket? See the module's head.
     pub(crate) drained: bool,
@@ -204,6 +204,18 @@ impl Socket {
         result
     }
 
+    /// What an operation asks before it tries: is the socket closed, or the deadline past?
+    pub(crate) fn admit(&self, way: Way) -> io::Result<()> {
+        let side = self.side(way);
+        if side.word.state() == State::Closed {
+            Err(closed())
+        } else if side.deadline() != NEVER && side.deadline() <= timer::now() {
+            Err(timed_out())
+        } else {
+            Ok(())
+        }
+    }
+
     /// Takes the direction's turn for several operations, each of which has a timeout's time; so has
     /// this.
     pub(crate) fn turn_for(&self, way: Way) -> io::Result<Turn<'_>> {
@@ -262,6 +274,12 @@ impl Socket {
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.0.read.word.state() == State::Closed
+    }
+
+    /// Are there other handles?
+    pub(crate) fn is_shared(&self) -> bool {
+        // Acquire: partner of the Release in `drop`, as in `into_fd`.
+        self.0.handles.load(Ordering::Acquire) != 1
     }
 
     /// Runs a call that never blocks and is no reading or writing, such as one for an option.
@@ -555,13 +573,7 @@ impl Turn<'_> {
 
     #[cold]
     fn check_deadline(&self) -> io::Result<()> {
-        if self.side.word.state() == State::Closed {
-            Err(closed())
-        } else if self.side.deadline() <= timer::now() {
-            Err(timed_out())
-        } else {
-            Ok(())
-        }
+        self.socket.admit(self.way())
     }
 
     /// Waits until a call would have a result, be it bytes, room, the end or an error; makes none.

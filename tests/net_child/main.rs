@@ -5,10 +5,12 @@
 //! thread is a plain one.
 
 mod dial;
+mod fault;
 mod hogs;
 mod idle;
 mod limits;
 mod namespace;
+mod network;
 
 use corio_net::{TcpListener, TcpStream};
 use std::io::{Read, Write};
@@ -26,7 +28,9 @@ fn main() {
         limits::SCENARIOS,
     ];
     let (_, scenario) = areas
-        .into_iter()
+        .iter()
+        .chain(fault::SCENARIOS)
+        .copied()
         .flatten()
         .find(|(known, _)| known == name)
         .unwrap_or_else(|| panic!("no scenario {name:?}"));

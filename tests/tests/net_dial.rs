@@ -5,11 +5,11 @@ mod net_support;
 
 use corio::context::{Context, ContextError};
 use corio_net::{Conn, Dialer, KeepAlive, OpError, TcpStream, dial, listen};
-use corio_tests::{Child, Outcome};
 use net_support::*;
 use socket2::SockRef;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -322,8 +322,7 @@ fn the_local_address_can_be_chosen() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     let (listener, addr) = local("unix");
     let name = unix_name("@");
-    let unix = std::os::linux::net::SocketAddrExt::from_abstract_name(&name[1..]).unwrap();
-    let unix: std::os::unix::net::SocketAddr = unix;
+    let unix = std::os::unix::net::SocketAddr::from_abstract_name(&name[1..]).unwrap();
     let conn = Dialer::new().local_addr(unix).dial("unix", &addr).unwrap();
     assert_eq!(conn.local_addr().unwrap().to_string(), name);
     assert_eq!(listener.accept().unwrap().1.to_string(), name);
@@ -568,37 +567,26 @@ fn without_a_race_a_silent_address_has_its_share_of_the_time() {
     assert_text(&error, &[&hole.addr.to_string()]);
 }
 
-/// Runs a scenario in a process of its own, which may say that this machine does not let it.
-fn scenario(name: &str) -> Outcome {
-    let outcome = Child::new(env!("CARGO_BIN_EXE_net_child"), name).succeeds();
-    if outcome.stdout.contains("skipped: ") {
-        eprintln!("{name}: {}", outcome.stdout);
-    }
-    outcome
-}
-
 /// [TestDialParallelSpuriousConnection, TestDialerFallbackDelay: no socket and no goroutine is left]
 #[test]
 fn the_loser_leaves_nothing_behind() {
-    scenario("dial_leaves_nothing");
+    under_all_settings("dial_leaves_nothing", &[]);
 }
 
 /// [TestDialerDualStack, TestDialFallback]
 #[test]
 fn a_name_with_both_families_is_raced() {
-    scenario("dial_hosts");
+    under_all_settings("dial_hosts", &[]);
 }
 
 /// [TestDialCancel, TestLookupCNAME's relatives with a context: TestCancelLookup, TestDialContext]
 #[test]
 fn the_time_for_dialling_counts_for_the_resolver_too() {
-    let outcome = scenario("dial_resolver");
-    // Three seconds is what the resolver takes by itself.
-    println!("{}", outcome.stdout);
+    under_all_settings("dial_resolver", &[]);
 }
 
 /// [supportsIPv6 in ipsock.go; TestDualStackTCPListener]
 #[test]
 fn a_system_without_ipv6_will_do() {
-    scenario("dial_no_ipv6");
+    under_all_settings("dial_no_ipv6", &[]);
 }

@@ -2,14 +2,14 @@
 //!
 //! * `INTERESTS`: what a socket is registered for;
 //! * `BACKLOG`: the longest queue of connections not yet accepted;
-//! * `raise_descriptor_limit()`;
+//! * `raise_descriptor_limit()`, `descriptor_limit()`;
 //! * `placeholder()` and `replace(fd, placeholder)`: a descriptor on which every call fails, and
 //!   putting it atomically in place of another one, which is closed by that;
 //! * `is_ready(fd, way)`: whether an operation would have a result, without waiting;
 //! * `accept`, `recv`, `peek`, `send`, `readv`, `writev` on non-blocking sockets: one system call
 //!   each, no SIGPIPE, new descriptors non-blocking and closed on exec; they clamp what they are asked
 //!   to do to [`MAX_BYTES`] and [`MAX_SLICES`];
-//! * `pipe`, `grow_pipe`, `set_nonblocking`, and for any non-blocking descriptor `read`, `write`,
+//! * `pipe`, `is_pipe`, `grow_pipe`, `is_regular`, `set_nonblocking`, and for any non-blocking descriptor `read`, `write`,
 //!   `write_slices`; all that write raise no SIGPIPE, given that `note_sigpipe` was called;
 //! * `splice(from, to, len)`, `sendfile(to, file, len)`: move bytes inside the system, or say that they
 //!   can't by an error that `is_unsupported` knows, having moved none;
