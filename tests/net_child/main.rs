@@ -4,6 +4,7 @@
 //! `name: value`, and reads words, one per line. At the end of its standard input it ends. Its main
 //! thread is a plain one.
 
+mod dial;
 mod fault;
 mod hogs;
 mod idle;
@@ -22,6 +23,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (name, args) = args.split_first().expect("the name of a scenario");
     let areas = [
+        dial::SCENARIOS,
         hogs::SCENARIOS,
         idle::SCENARIOS,
         limits::SCENARIOS,
