@@ -65,7 +65,10 @@ pub(crate) struct Client(pub(crate) BufReader<TcpStream>);
 
 impl Client {
     pub(crate) fn new(addr: SocketAddr) -> Client {
-        let stream = TcpStream::connect(addr).unwrap();
+        Client::of(TcpStream::connect(addr).unwrap())
+    }
+
+    pub(crate) fn of(stream: TcpStream) -> Client {
         // A failure, if it takes that long.
         stream.set_read_timeout(Some(LONG)).unwrap();
         Client(BufReader::new(stream))
