@@ -111,7 +111,7 @@ pub(crate) struct Direction<I> {
     /// When the armed timer fires. Written under the lock only.
     armed: AtomicU64,
     /// Bytes moved since there has been this direction, by all sockets that were in it one after the
-    /// other: it only ever grows ([`metrics`](crate::metrics)). Written with the turn only.
+    /// other: it only ever grows ([`metrics`](mod@crate::metrics)). Written with the turn only.
     bytes: AtomicU64,
     slow: Mutex<Slow<I>>,
 }

@@ -86,7 +86,7 @@ pub(crate) enum Way {
 /// they have drained the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
-    /// Bytes taken from the socket, or put into it; [`metrics`](crate::metrics) counts them.
+    /// Bytes taken from the socket, or put into it; [`metrics`](mod@crate::metrics) counts them.
     pub(crate) bytes: usize,
     /// Has it drained the socket? See the module's head.
     pub(crate) drained: bool,
@@ -202,6 +202,18 @@ impl Socket {
         let result = self.turn(way, &mut patience)?.ready(reason, &mut patience);
         checkpoint();
         result
+    }
+
+    /// What an operation asks before it tries: is the socket closed, or the deadline past?
+    pub(crate) fn admit(&self, way: Way) -> io::Result<()> {
+        let side = self.side(way);
+        if side.word.state() == State::Closed {
+            Err(closed())
+        } else if side.deadline() != NEVER && side.deadline() <= timer::now() {
+            Err(timed_out())
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes the direction's turn for several operations, each of which has a timeout's time; so has
@@ -561,13 +573,7 @@ impl Turn<'_> {
 
     #[cold]
     fn check_deadline(&self) -> io::Result<()> {
-        if self.side.word.state() == State::Closed {
-            Err(closed())
-        } else if self.side.deadline() <= timer::now() {
-            Err(timed_out())
-        } else {
-            Ok(())
-        }
+        self.socket.admit(self.way())
     }
 
     /// Waits until a call would have a result, be it bytes, room, the end or an error; makes none.

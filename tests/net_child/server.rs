@@ -82,11 +82,9 @@ fn goroutines(_: &[String]) {
         Ok::<_, io::Error>(line)
     };
     assert_eq!(ask().unwrap(), "hello\n");
+    // The connection's goroutine has ended; left are those of listener and server.
+    corio_tests::yield_until(|| corio::num_goroutines() == 2);
     let mut parked = Vec::new();
-    // The connection's goroutine may end at any time from now.
-    while server.stats().open() > 0 {
-        corio::yield_now();
-    }
     while let Ok(goroutine) = corio::Builder::new().spawn(corio::park) {
         parked.push(goroutine);
     }

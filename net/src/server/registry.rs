@@ -271,7 +271,7 @@ impl Shared {
         conn: Conn,
         info: ConnectionInfo,
         place: Option<Place>,
-    ) -> Result<(Arc<Entry>, Place), (Conn, ConnectionInfo, Refusal)> {
+    ) -> Result<(Arc<Entry>, Place), Box<(Conn, ConnectionInfo, Refusal)>> {
         let mut registry = self.lock();
         let refusal = if registry.phase > Phase::Draining {
             Some(Refusal::ShuttingDown)
@@ -284,7 +284,7 @@ impl Shared {
         };
         if let Some(refusal) = refusal {
             drop(registry);
-            return Err((conn, info, refusal));
+            return Err(Box::new((conn, info, refusal)));
         }
         let place = place.unwrap_or_else(|| {
             registry.places += 1;

@@ -9,13 +9,15 @@
 //! * `accept`, `recv`, `peek`, `send`, `readv`, `writev` on non-blocking sockets: one system call
 //!   each, no SIGPIPE, new descriptors non-blocking and closed on exec; they clamp what they are asked
 //!   to do to [`MAX_BYTES`] and [`MAX_SLICES`];
-//! * `pipe`, `grow_pipe`, `set_nonblocking`, and for any non-blocking descriptor `read`, `write`,
+//! * `pipe`, `is_pipe`, `grow_pipe`, `is_regular`, `set_nonblocking`, and for any non-blocking descriptor `read`, `write`,
 //!   `write_slices`; all that write raise no SIGPIPE, given that `note_sigpipe` was called;
 //! * `splice(from, to, len)`, `sendfile(to, file, len)`: move bytes inside the system, or say that they
 //!   can't by an error that `is_unsupported` knows, having moved none;
 //! * `recv_from`, `peek_from`, `send_to`: the same with addresses, for datagrams, which are not clamped;
 //! * `to_unix`, `from_unix`: addresses of Unix sockets, between socket2's type and std's;
 //!   `peer_credentials`;
+//! * `take_inherited`, `duplicate_above`, `move_to`, `MOST_DESCRIPTORS`: descriptors that pass from a
+//!   process to its child;
 //! * `in_progress(error)`: has a non-blocking connect only been started?
 //! * `is_nonblocking(fd)`.
 //!

@@ -5,10 +5,12 @@
 //! operations per call.
 
 mod datagram;
+mod inherit;
 mod transfer;
 mod unix;
 
 pub(crate) use datagram::{peek_from, recv_from, send_to};
+pub(crate) use inherit::{MOST_DESCRIPTORS, duplicate_above, move_to, take_inherited};
 pub(crate) use transfer::*;
 pub(crate) use unix::{from_unix, peer_credentials, to_unix};
 
@@ -19,7 +21,6 @@ use mio::Interest;
 use socket2::SockAddr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::ptr;
