@@ -11,6 +11,7 @@ mod idle;
 mod limits;
 mod namespace;
 mod network;
+mod server;
 mod udp;
 
 use corio_net::{TcpListener, TcpStream};
@@ -27,6 +28,7 @@ fn main() {
         hogs::SCENARIOS,
         idle::SCENARIOS,
         limits::SCENARIOS,
+        server::SCENARIOS,
         udp::SCENARIOS,
     ];
     let (_, scenario) = areas
