@@ -103,6 +103,8 @@ mod unix;
 mod word;
 
 #[cfg(not(loom))]
+pub use buffer::{Buffer, BufferPool, PooledRead, PooledReader};
+#[cfg(not(loom))]
 pub use conn_pool::{ConnPool, PooledConn};
 #[cfg(not(loom))]
 pub use error::{OpError, is_closed};
@@ -115,6 +117,10 @@ pub use network::{
 #[cfg(not(loom))]
 pub use option::KeepAlive;
 #[cfg(not(loom))]
+pub use pipe::{PipeReader, PipeWriter, pipe};
+#[cfg(not(loom))]
+pub use pollable::{Interest, Pollable};
+#[cfg(not(loom))]
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
 pub use server::{
@@ -124,5 +130,9 @@ pub use server::{
 };
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
+#[cfg(not(loom))]
+pub use transfer::{CopyFrom, CopyTo, Duplex, copy, copy_bidirectional};
+#[cfg(not(loom))]
+pub use udp::UdpSocket;
 #[cfg(not(loom))]
 pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

@@ -204,6 +204,18 @@ impl Socket {
         result
     }
 
+    /// What an operation asks before it tries: is the socket closed, or the deadline past?
+    pub(crate) fn admit(&self, way: Way) -> io::Result<()> {
+        let side = self.side(way);
+        if side.word.state() == State::Closed {
+            Err(closed())
+        } else if side.deadline() != NEVER && side.deadline() <= timer::now() {
+            Err(timed_out())
+        } else {
+            Ok(())
+        }
+    }
+
     /// Takes the direction's turn for several operations, each of which has a timeout's time; so has
     /// this.
     pub(crate) fn turn_for(&self, way: Way) -> io::Result<Turn<'_>> {
@@ -561,13 +573,7 @@ impl Turn<'_> {
 
     #[cold]
     fn check_deadline(&self) -> io::Result<()> {
-        if self.side.word.state() == State::Closed {
-            Err(closed())
-        } else if self.side.deadline() <= timer::now() {
-            Err(timed_out())
-        } else {
-            Ok(())
-        }
+        self.socket.admit(self.way())
     }
 
     /// Waits until a call would have a result, be it bytes, room, the end or an error; makes none.

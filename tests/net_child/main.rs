@@ -4,10 +4,12 @@
 //! `name: value`, and reads words, one per line. At the end of its standard input it ends. Its main
 //! thread is a plain one.
 
+mod fault;
 mod hogs;
 mod idle;
 mod limits;
 mod namespace;
+mod network;
 
 use corio_net::{TcpListener, TcpStream};
 use std::io::{Read, Write};
@@ -20,7 +22,9 @@ fn main() {
     let (name, args) = args.split_first().expect("the name of a scenario");
     let areas = [hogs::SCENARIOS, idle::SCENARIOS, limits::SCENARIOS];
     let (_, scenario) = areas
-        .into_iter()
+        .iter()
+        .chain(fault::SCENARIOS)
+        .copied()
         .flatten()
         .find(|(known, _)| known == name)
         .unwrap_or_else(|| panic!("no scenario {name:?}"));

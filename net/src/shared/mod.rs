@@ -111,12 +111,19 @@ pub(crate) fn read<S: Stream>(stream: &S, buf: &mut [u8]) -> io::Result<usize> {
     if len == 0 {
         return nothing(stream);
     }
-    stream.socket().io(
-        Way::Read,
-        WaitReason::NetRead,
-        |fd| S::receive(fd, buf),
-        emptied::<S>(len),
-    )
+    read_with(stream, len, |fd| S::receive(fd, buf))
+}
+
+/// A read of up to `len` bytes to a place that `receive` finds for each try.
+#[inline]
+pub(crate) fn read_with<S: Stream>(
+    stream: &S,
+    len: usize,
+    receive: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+) -> io::Result<usize> {
+    stream
+        .socket()
+        .io(Way::Read, WaitReason::NetRead, receive, emptied::<S>(len))
 }
 
 /// `Read::read_vectored`.

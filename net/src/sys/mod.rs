@@ -9,7 +9,7 @@
 //! * `accept`, `recv`, `peek`, `send`, `readv`, `writev` on non-blocking sockets: one system call
 //!   each, no SIGPIPE, new descriptors non-blocking and closed on exec; they clamp what they are asked
 //!   to do to [`MAX_BYTES`] and [`MAX_SLICES`];
-//! * `pipe`, `grow_pipe`, `set_nonblocking`, and for any non-blocking descriptor `read`, `write`,
+//! * `pipe`, `is_pipe`, `grow_pipe`, `is_regular`, `set_nonblocking`, and for any non-blocking descriptor `read`, `write`,
 //!   `write_slices`; all that write raise no SIGPIPE, given that `note_sigpipe` was called;
 //! * `splice(from, to, len)`, `sendfile(to, file, len)`: move bytes inside the system, or say that they
 //!   can't by an error that `is_unsupported` knows, having moved none;

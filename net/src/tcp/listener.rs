@@ -3,6 +3,7 @@
 //! Accepting always asks the system: an accepted connection does not tell whether there is another.
 
 use super::{TcpStream, ip_address};
+use crate::option::{self, option};
 use crate::resolve::{self, ToSocketAddrs};
 use crate::shared;
 use crate::socket::{Socket, Way};
@@ -118,24 +119,30 @@ impl TcpListener {
 
     shared::clones!(socket);
 
-    /// Sets the time to live of packets that are sent.
+    /// Fails, as with std: the socket is bound already.
     ///
     /// # Errors
     ///
-    /// The system's, or closed.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket.control(|fd| SockRef::from(&fd).set_ttl_v4(ttl))
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) with an IPv6 address, the system's with an IPv4 one;
+    /// closed.
+    #[deprecated = "this option can only be set before the socket is bound"]
+    pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
+        option(&self.socket, |socket| socket.set_only_v6(only_v6))
     }
 
-    /// See [`set_ttl`](Self::set_ttl).
+    /// Does it take connections by IPv6 only, if it has an IPv6 address? (In std deprecated, together
+    /// with its setter.)
     ///
     /// # Errors
     ///
-    /// The system's, or closed.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.socket.control(|fd| SockRef::from(&fd).ttl_v4())
+    /// The system's, for instance if the address is IPv4; closed.
+    pub fn only_v6(&self) -> io::Result<bool> {
+        option(&self.socket, |socket| socket.only_v6())
     }
 
+    option::time_to_live!();
+    option::buffer_sizes!();
+    option::reuse!();
     shared::wait_readable!();
     shared::take_error!();
     shared::nonblocking! {

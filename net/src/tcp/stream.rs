@@ -5,6 +5,7 @@
 use super::ip_address;
 use crate::connect;
 use crate::metrics;
+use crate::option::{self, KeepAlive, option};
 use crate::resolve::ToSocketAddrs;
 use crate::shared::{self, Stream};
 use crate::socket::{Patience, Socket, Way};
@@ -25,7 +26,10 @@ use std::time::Duration;
 ///
 /// # Beyond and apart from std
 ///
-/// * Deadlines ([`set_deadline`](Self::set_deadline) and others) and [`close`](Self::close), as in Go.
+/// * Deadlines ([`set_deadline`](Self::set_deadline) and others) and [`close`](Self::close), as in Go;
+///   [`wait_readable`](Self::wait_readable) and [`wait_writable`](Self::wait_writable).
+/// * More options, such as [`set_keepalive`](Self::set_keepalive). For all others there is
+///   `socket2::SockRef::from(&stream)`.
 /// * Timeouts and deadlines both report [`TimedOut`](io::ErrorKind::TimedOut); the earlier applies.
 ///   A timeout counts per call, from its first wait.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
@@ -206,8 +210,7 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).set_linger(linger))
+        option(&self.socket, |socket| socket.set_linger(linger))
     }
 
     /// See [`set_linger`](Self::set_linger).
@@ -216,7 +219,7 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        self.socket.control(|fd| SockRef::from(&fd).linger())
+        option(&self.socket, |socket| socket.linger())
     }
 
     /// Whether small writes are sent at once instead of being gathered while others are under way.
@@ -225,8 +228,7 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).set_tcp_nodelay(nodelay))
+        option(&self.socket, |socket| socket.set_tcp_nodelay(nodelay))
     }
 
     /// See [`set_nodelay`](Self::set_nodelay).
@@ -235,27 +237,75 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket.control(|fd| SockRef::from(&fd).tcp_nodelay())
+        option(&self.socket, |socket| socket.tcp_nodelay())
     }
 
-    /// Sets the time to live of packets that are sent.
+    /// Whether what comes is acknowledged at once, for now: the system falls back into delaying it.
+    /// With std it is a method of `os::linux::net::TcpStreamExt`.
     ///
     /// # Errors
     ///
     /// The system's, or closed.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket.control(|fd| SockRef::from(&fd).set_ttl_v4(ttl))
+    pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
+        option(&self.socket, |socket| socket.set_tcp_quickack(quickack))
     }
 
-    /// See [`set_ttl`](Self::set_ttl).
+    /// See [`set_quickack`](Self::set_quickack).
     ///
     /// # Errors
     ///
     /// The system's, or closed.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.socket.control(|fd| SockRef::from(&fd).ttl_v4())
+    pub fn quickack(&self) -> io::Result<bool> {
+        option(&self.socket, |socket| socket.tcp_quickack())
     }
 
+    /// Whether, and when, the peer of an idle connection is probed: see [`KeepAlive`]. As with std, it
+    /// is not, to begin with.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for what the system can't do; closed.
+    pub fn set_keepalive(&self, keepalive: Option<KeepAlive>) -> io::Result<()> {
+        option(&self.socket, |socket| {
+            option::set_keepalive(socket, keepalive)
+        })
+    }
+
+    /// See [`set_keepalive`](Self::set_keepalive).
+    ///
+    /// # Errors
+    ///
+    /// The system's, or closed.
+    pub fn keepalive(&self) -> io::Result<Option<KeepAlive>> {
+        option(&self.socket, option::keepalive)
+    }
+
+    /// Sets how long written bytes may stay without acknowledgement (or, if the peer has no room for
+    /// them, unsent) until the connection is broken (`TCP_USER_TIMEOUT`); `None` is the system's
+    /// default, some 15 minutes. It also ends the probes of [`set_keepalive`](Self::set_keepalive).
+    ///
+    /// In milliseconds, rounded up; what is more than the system can hold, 24 days, is taken for that.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero; closed.
+    pub fn set_tcp_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        option(&self.socket, |socket| {
+            option::set_user_timeout(socket, timeout)
+        })
+    }
+
+    /// See [`set_tcp_user_timeout`](Self::set_tcp_user_timeout).
+    ///
+    /// # Errors
+    ///
+    /// The system's, or closed.
+    pub fn tcp_user_timeout(&self) -> io::Result<Option<Duration>> {
+        option(&self.socket, |socket| socket.tcp_user_timeout())
+    }
+
+    option::time_to_live!();
+    option::buffer_sizes!();
     shared::wait_readable!();
     shared::wait_writable!();
     shared::take_error!();

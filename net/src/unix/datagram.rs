@@ -5,6 +5,7 @@
 //!
 //! Sending to an address goes by [`Turn::retry`](crate::socket::Turn::retry): see [`unix`](super).
 
+use crate::option;
 use crate::shared;
 use crate::socket::{Moved, Socket, Way};
 use crate::sys;
@@ -243,6 +244,7 @@ impl UnixDatagram {
     shared::clones!(socket);
     shared::timeouts!();
     shared::deadlines!();
+    option::buffer_sizes!();
     shared::wait_readable!();
     shared::wait_writable!();
     shared::take_error!();

@@ -1,5 +1,6 @@
 //! [`UnixStream`]. Connecting, which is special (see [`unix`](super)); the rest is from [`shared`].
 
+use crate::option;
 use crate::shared::{self, Stream};
 use crate::socket::{Patience, Socket, Way};
 use crate::{metrics, sys};
@@ -205,6 +206,7 @@ impl UnixStream {
         /// # }
         /// ```
     }
+    option::buffer_sizes!();
     shared::wait_readable!();
     shared::wait_writable!();
     shared::take_error!();

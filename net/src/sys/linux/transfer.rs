@@ -27,9 +27,8 @@ use std::ptr;
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends: [c_int; 2] = [-1; 2];
     // SAFETY: room for two descriptors, as the call wants.
-    check(
-        unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } as ssize_t,
-    )?;
+    let made = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) };
+    check(made as ssize_t)?;
     // SAFETY: the call has made them, for us.
     Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
@@ -55,6 +54,25 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
         }
     }
     Ok(())
+}
+
+/// Is it one end of a pipe, or of a FIFO in the file system?
+pub(crate) fn is_pipe(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    file_type(fd).map(|kind| kind == libc::S_IFIFO)
+}
+
+/// Is it a regular file?
+pub(crate) fn is_regular(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    file_type(fd).map(|kind| kind == libc::S_IFREG)
+}
+
+fn file_type(fd: BorrowedFd<'_>) -> io::Result<libc::mode_t> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: room for a `stat`, which is initialised if the call succeeds.
+    unsafe {
+        check(libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) as ssize_t)?;
+        Ok(stat.assume_init().st_mode & libc::S_IFMT)
+    }
 }
 
 /// Reads from any descriptor.
