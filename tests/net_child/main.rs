@@ -8,6 +8,7 @@ mod hogs;
 mod idle;
 mod limits;
 mod namespace;
+mod scale;
 
 use corio_net::{TcpListener, TcpStream};
 use std::io::{Read, Write};
@@ -18,7 +19,12 @@ type Scenario = fn(&[String]);
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (name, args) = args.split_first().expect("the name of a scenario");
-    let areas = [hogs::SCENARIOS, idle::SCENARIOS, limits::SCENARIOS];
+    let areas = [
+        hogs::SCENARIOS,
+        idle::SCENARIOS,
+        limits::SCENARIOS,
+        scale::SCENARIOS,
+    ];
     let (_, scenario) = areas
         .into_iter()
         .flatten()

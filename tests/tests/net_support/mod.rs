@@ -4,10 +4,12 @@
 #![allow(dead_code, unused_imports)]
 
 mod cast;
+mod crowd;
 mod load;
 mod process;
 
 pub(crate) use cast::{Cast, Task, everywhere, under_other_settings};
+pub(crate) use crowd::Crowd;
 pub(crate) use load::{Load, Sample, Summary};
 pub(crate) use process::Process;
 
