@@ -32,8 +32,21 @@ pub(crate) struct Arena {
     chunks: [AtomicPtr<Source>; CHUNKS],
     /// Sources below this number exist.
     len: AtomicU32,
+    free: Mutex<Free>,
+}
+
+/// What [`Arena::take`] and [`Arena::put`] change.
+struct Free {
     /// The first free source's number.
-    free: Mutex<u32>,
+    head: u32,
+    tally: Tally,
+}
+
+/// How often sources were taken and given back.
+#[derive(Clone, Copy)]
+pub(crate) struct Tally {
+    pub(crate) taken: u64,
+    pub(crate) returned: u64,
 }
 
 impl Arena {
@@ -41,7 +54,13 @@ impl Arena {
         Arena {
             chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
             len: AtomicU32::new(0),
-            free: Mutex::new(END),
+            free: Mutex::new(Free {
+                head: END,
+                tally: Tally {
+                    taken: 0,
+                    returned: 0,
+                },
+            }),
         }
     }
 
@@ -60,9 +79,10 @@ impl Arena {
     /// A source that nobody uses; it is the caller's until [`put`](Self::put).
     pub(crate) fn take(&'static self) -> &'static Source {
         let mut free = self.free.lock();
-        match self.get(*free) {
+        free.tally.taken += 1;
+        match self.get(free.head) {
             Some(source) => {
-                *free = source.next_free.load(Ordering::Relaxed);
+                free.head = source.next_free.load(Ordering::Relaxed);
                 source
             }
             None => self.grow(),
@@ -72,8 +92,19 @@ impl Arena {
     /// Gives a source back. The caller must not use it any more.
     pub(crate) fn put(&'static self, source: &'static Source) {
         let mut free = self.free.lock();
-        source.next_free.store(*free, Ordering::Relaxed);
-        *free = source.index();
+        source.next_free.store(free.head, Ordering::Relaxed);
+        free.head = source.index();
+        free.tally.returned += 1;
+    }
+
+    /// How many sources were taken and given back so far.
+    pub(crate) fn tally(&self) -> Tally {
+        self.free.lock().tally
+    }
+
+    /// All sources that there are, in use or free; one made meanwhile may be among them or not.
+    pub(crate) fn iter(&'static self) -> impl Iterator<Item = &'static Source> {
+        (0..).map_while(|index| self.get(index))
     }
 
     /// Makes one more source. Only under the lock.
@@ -157,5 +188,8 @@ mod tests {
         assert_eq!(arena.take().index(), 3);
         assert_eq!(arena.take().index(), 7);
         assert_eq!(arena.take().index(), 1000);
+        let tally = arena.tally();
+        assert_eq!((tally.taken, tally.returned), (1003, 2));
+        assert!(arena.iter().map(Source::index).eq(0..1001));
     }
 }

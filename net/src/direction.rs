@@ -54,6 +54,9 @@
 //! [`settle`](Direction::settle), which takes the lock, wakes whose time is up, and arms the timer for
 //! the rest; calls of it are serialised, so the last one leaves what the claim says.
 //!
+//! An interruption is another way to set a deadline in the past: it leaves the user's alone, which may
+//! be set meanwhile, and applies again afterwards.
+//!
 //! `settle` may wake an operation too early (its limit may be the one before); an operation that finds
 //! neither an event nor its time up parks again.
 //!
@@ -98,12 +101,18 @@ pub(crate) struct Direction<I> {
     /// with the turn.
     drained: AtomicBool,
     deadline: AtomicU64,
+    /// How many interruptions are in force. As long as there is one, the deadline is in the past,
+    /// whatever the user sets.
+    interrupts: AtomicU32,
     /// The limit of the operation that is parked in the word. Written with the turn only.
     limit: AtomicU64,
     /// Nanoseconds that a call may take.
     timeout: AtomicU64,
     /// When the armed timer fires. Written under the lock only.
     armed: AtomicU64,
+    /// Bytes moved since there has been this direction, by all sockets that were in it one after the
+    /// other: it only ever grows ([`metrics`](mod@crate::metrics)). Written with the turn only.
+    bytes: AtomicU64,
     slow: Mutex<Slow<I>>,
 }
 
@@ -188,9 +197,11 @@ impl<I> Direction<I> {
             turn: AtomicU32::new(FREE),
             drained: AtomicBool::new(false),
             deadline: AtomicU64::new(NEVER),
+            interrupts: AtomicU32::new(0),
             limit: AtomicU64::new(NEVER),
             timeout: AtomicU64::new(NEVER),
             armed: AtomicU64::new(NEVER),
+            bytes: AtomicU64::new(0),
             slow: Mutex::new(Slow {
                 timer: None,
                 seq: 0,
@@ -200,10 +211,12 @@ impl<I> Direction<I> {
         }
     }
 
-    /// Makes the direction as good as new. Only when the descriptor is given out.
+    /// Makes the direction as good as new, but for what it has counted. Only when the descriptor is
+    /// given out.
     pub(crate) fn reset(&self) {
         self.drained.store(false, Ordering::Relaxed);
         self.deadline.store(NEVER, Ordering::Relaxed);
+        self.interrupts.store(0, Ordering::Relaxed);
         self.limit.store(NEVER, Ordering::Relaxed);
         self.timeout.store(NEVER, Ordering::Relaxed);
         self.word.reset();
@@ -334,6 +347,21 @@ impl<I> Direction<I> {
         self.drained.store(drained, Ordering::Relaxed);
     }
 
+    /// Counts bytes that an operation has moved. Only with the turn.
+    #[inline]
+    pub(crate) fn count(&self, bytes: usize) {
+        // No read-modify-write: there is one writer at a time, and taking the turn orders it after
+        // the one before (for the next socket in the source, the arena's lock does).
+        let sum = self.bytes.load(Ordering::Relaxed);
+        self.bytes
+            .store(sum.wrapping_add(bytes as u64), Ordering::Relaxed);
+    }
+
+    /// See the field.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// The limit of the operation that will be parked in the word next. Only with the turn, before
     /// publishing.
     #[inline]
@@ -355,10 +383,14 @@ impl<I> Direction<I> {
         self.timeout.store(timeout, Ordering::Relaxed);
     }
 
-    /// The user's deadline.
+    /// The deadline: the user's, or a time in the past during an interruption.
     #[inline]
     pub(crate) fn deadline(&self) -> u64 {
-        self.deadline.load(Ordering::Relaxed)
+        if self.interrupts.load(Ordering::Relaxed) == 0 {
+            self.deadline.load(Ordering::Relaxed)
+        } else {
+            0
+        }
     }
 
     /// Sets the deadline, also for whoever waits already; `wake` gets the waiters whose time is up.
@@ -373,6 +405,22 @@ impl<I> Direction<I> {
         if deadline < self.armed.load(Ordering::Relaxed) && self.is_waited_on() {
             self.settle(timers, wake);
         }
+    }
+
+    /// Ends operations that wait, and lets none wait until [`resume`](Self::resume): for those who
+    /// wait it is a deadline in the past, and the user's own stays as it is. `wake` gets the waiters.
+    pub(crate) fn interrupt(&self, timers: &impl Timers<Id = I>, wake: impl FnMut(RawWaiter)) {
+        self.interrupts.fetch_add(1, Ordering::Relaxed);
+        fence(Site::Deadline);
+        if self.is_waited_on() {
+            self.settle(timers, wake);
+        }
+    }
+
+    /// Takes one [`interrupt`](Self::interrupt) back. (Moving a deadline into the future needs no fence
+    /// either: who waits arms a timer, or finds one armed that is early.)
+    pub(crate) fn resume(&self) {
+        self.interrupts.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The parker's half of the pair, between publishing and parking.

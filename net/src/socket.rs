@@ -18,6 +18,9 @@
 //!
 //! The first call on a fresh socket tries: words start as `READY`.
 //!
+//! [`Turn::ready`] waits in the same way for what a call would find, without making one: so a request
+//! that is waited for before there is a buffer for it costs no further system call either.
+//!
 //! ## The life of a descriptor
 //!
 //! Handles are counted in the source; there is no further allocation. `close` marks both directions
@@ -40,7 +43,8 @@
 
 use crate::arena::ARENA;
 use crate::direction::{Enqueue, NEVER, Node, Outcome};
-use crate::error::{closed, timed_out};
+use crate::error::closed;
+use crate::metrics::timed_out;
 use crate::prim::atomic::Ordering;
 use crate::reactor;
 use crate::source::{EXPOSED, Heap, NONBLOCKING, Side, Source, waking};
@@ -50,10 +54,20 @@ use corio::reactor::{WaitReason, checkpoint, park, prepare, timer, yield_now};
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::ptr;
 use std::time::{Duration, Instant};
 
+/// The pauses between the tries of [`Turn::retry`], in nanoseconds: short at first, as queues move
+/// fast; and then so long that thousands who wait don't make a processor busy.
+const FIRST_PAUSE: u64 = 200_000;
+const LONGEST_PAUSE: u64 = 20_000_000;
+
 /// One handle to a socket; clones share everything.
-pub(crate) struct Socket(&'static Source);
+#[allow(
+    unreachable_pub,
+    reason = "in the signature of `HasSocket`, which seals public traits"
+)]
+pub struct Socket(&'static Source);
 
 // Like std's sockets: a panic can't leave one half changed, turns are given up by a destructor.
 impl UnwindSafe for Socket {}
@@ -66,6 +80,23 @@ pub(crate) enum Way {
     Read,
     /// Writing and connecting.
     Write,
+}
+
+/// What an operation that succeeded has done. Those that move no bytes may return a `bool`: whether
+/// they have drained the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// Bytes taken from the socket, or put into it; [`metrics`](mod@crate::metrics) counts them.
+    pub(crate) bytes: usize,
+    /// Has it drained the socket? See the module's head.
+    pub(crate) drained: bool,
+}
+
+impl From<bool> for Moved {
+    #[inline]
+    fn from(drained: bool) -> Self {
+        Moved { bytes: 0, drained }
+    }
 }
 
 /// What one call may take.
@@ -146,22 +177,43 @@ impl Socket {
         }
     }
 
-    /// Runs one operation: in turn, parking while it would block. `short` tells from its result
-    /// whether it has drained the socket.
+    /// Runs one operation: in turn, parking while it would block. `effect` tells from its result
+    /// what it has done to the socket.
     #[inline]
-    pub(crate) fn io<T>(
+    pub(crate) fn io<T, E: Into<Moved>>(
         &self,
         way: Way,
         reason: WaitReason,
         call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
-        short: impl Fn(&T) -> bool,
+        effect: impl Fn(&T) -> E,
     ) -> io::Result<T> {
         let mut patience = Patience::of(self.side(way).timeout());
         let result = self
             .turn(way, &mut patience)?
-            .io(reason, &mut patience, call, short);
+            .io(reason, &mut patience, call, effect);
         checkpoint();
         result
+    }
+
+    /// Waits until an operation in this direction would have a result, and moves nothing. See
+    /// [`Turn::ready`].
+    pub(crate) fn wait(&self, way: Way, reason: WaitReason) -> io::Result<()> {
+        let mut patience = Patience::of(self.side(way).timeout());
+        let result = self.turn(way, &mut patience)?.ready(reason, &mut patience);
+        checkpoint();
+        result
+    }
+
+    /// What an operation asks before it tries: is the socket closed, or the deadline past?
+    pub(crate) fn admit(&self, way: Way) -> io::Result<()> {
+        let side = self.side(way);
+        if side.word.state() == State::Closed {
+            Err(closed())
+        } else if side.deadline() != NEVER && side.deadline() <= timer::now() {
+            Err(timed_out())
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes the direction's turn for several operations, each of which has a timeout's time; so has
@@ -222,6 +274,12 @@ impl Socket {
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.0.read.word.state() == State::Closed
+    }
+
+    /// Are there other handles?
+    pub(crate) fn is_shared(&self) -> bool {
+        // Acquire: partner of the Release in `drop`, as in `into_fd`.
+        self.0.handles.load(Ordering::Acquire) != 1
     }
 
     /// Runs a call that never blocks and is no reading or writing, such as one for an option.
@@ -350,6 +408,23 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Ends whatever waits, in both directions, with [`TimedOut`](io::ErrorKind::TimedOut), and so
+    /// everything until [`resume`](Self::resume).
+    pub(crate) fn interrupt(&self) {
+        for side in [&self.0.read, &self.0.write] {
+            side.interrupt(&Heap(side), |waiter| waking(waiter).ready());
+        }
+    }
+
+    /// Takes one [`interrupt`](Self::interrupt) back.
+    pub(crate) fn resume(&self) {
+        for side in [&self.0.read, &self.0.write] {
+            side.resume();
+        }
+    }
+}
+
 impl Clone for Socket {
     fn clone(&self) -> Self {
         // Relaxed: the handle that is cloned keeps the source.
@@ -405,12 +480,12 @@ impl Turn<'_> {
 
     /// The choke point: see the module's head. `call` makes one system call.
     #[inline]
-    pub(crate) fn io<T>(
+    pub(crate) fn io<T, E: Into<Moved>>(
         &self,
         reason: WaitReason,
         patience: &mut Patience,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
-        short: impl Fn(&T) -> bool,
+        effect: impl Fn(&T) -> E,
     ) -> io::Result<T> {
         let (socket, side) = (self.socket, self.side);
         if side.deadline() != NEVER {
@@ -429,7 +504,7 @@ impl Turn<'_> {
             }
             match call(socket.borrow()) {
                 Ok(value) => {
-                    side.set_drained(short(&value));
+                    self.moved(effect(&value).into());
                     return Ok(value);
                 }
                 Err(error) => match error.kind() {
@@ -442,21 +517,127 @@ impl Turn<'_> {
         }
     }
 
+    #[inline]
+    fn moved(&self, moved: Moved) {
+        self.side.set_drained(moved.drained);
+        if moved.bytes != 0 {
+            self.side.count(moved.bytes);
+        }
+    }
+
+    /// Like [`io`](Self::io), for calls of which the system doesn't report when they would succeed (a
+    /// Unix socket's connect, and its send to an address, while the other side's queue is full): tries
+    /// again after pauses that grow, whatever events come.
+    pub(crate) fn retry<T, E: Into<Moved>>(
+        &self,
+        reason: WaitReason,
+        patience: &mut Patience,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+        effect: impl Fn(&T) -> E,
+    ) -> io::Result<T> {
+        let (socket, side) = (self.socket, self.side);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if side.deadline() != NEVER {
+                self.check_deadline()?;
+            }
+            if !side.word.clear() {
+                return Err(closed());
+            }
+            match call(socket.borrow()) {
+                Ok(value) => {
+                    self.moved(effect(&value).into());
+                    return Ok(value);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock if socket.0.mode(NONBLOCKING) => return Err(error),
+                    io::ErrorKind::WouldBlock => {}
+                    io::ErrorKind::Interrupted => continue,
+                    _ => return Err(socket.or_closed(error)),
+                },
+            }
+            let until = patience.until();
+            let next = timer::now().saturating_add(pause);
+            while self.wait_until(reason, next.min(until))? {
+                // An event, which says nothing about this.
+                if !side.word.clear() {
+                    return Err(closed());
+                }
+            }
+            if until.min(side.deadline()) <= timer::now() {
+                return Err(timed_out());
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
     #[cold]
     fn check_deadline(&self) -> io::Result<()> {
-        if self.side.word.state() == State::Closed {
-            Err(closed())
-        } else if self.side.deadline() <= timer::now() {
-            Err(timed_out())
+        self.socket.admit(self.way())
+    }
+
+    /// Waits until a call would have a result, be it bytes, room, the end or an error; makes none.
+    ///
+    /// On a drained socket the word tells, as it does in [`io`](Self::io). Otherwise, and after a flag,
+    /// which may have been all that an event was about, the system is asked. An event's `READY` stays
+    /// for the call that follows. It may be stale: stored after a call that took what it announced.
+    pub(crate) fn ready(&self, reason: WaitReason, patience: &mut Patience) -> io::Result<()> {
+        let (socket, side) = (self.socket, self.side);
+        if side.deadline() != NEVER {
+            self.check_deadline()?;
+        }
+        loop {
+            if side.is_drained() && !socket.0.flags.any() && !socket.0.mode(NONBLOCKING) {
+                match side.word.state() {
+                    State::Ready => return Ok(()),
+                    State::Closed => return Err(closed()),
+                    _ => self.wait(reason, patience)?,
+                }
+                continue;
+            }
+            // Cleared before asking, as before a call; from here on the word tells less than the
+            // system, and so the next call has to try.
+            side.set_drained(false);
+            if !side.word.clear() {
+                return Err(closed());
+            }
+            match sys::is_ready(socket.borrow(), self.way()) {
+                Ok(true) => return Ok(()),
+                Ok(false) if socket.0.mode(NONBLOCKING) => {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(false) => {
+                    self.wait(reason, patience)?;
+                    if !socket.0.flags.any() {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(socket.or_closed(error)),
+            }
+        }
+    }
+
+    fn way(&self) -> Way {
+        if ptr::eq(self.side, &self.socket.0.read) {
+            Way::Read
         } else {
-            Ok(())
+            Way::Write
         }
     }
 
     /// Parks until there is an event.
     fn wait(&self, reason: WaitReason, patience: &mut Patience) -> io::Result<()> {
+        if self.wait_until(reason, patience.until())? {
+            Ok(())
+        } else {
+            Err(timed_out())
+        }
+    }
+
+    /// Parks until there is an event, or until this time or the deadline. Was there one?
+    fn wait_until(&self, reason: WaitReason, limit: u64) -> io::Result<bool> {
         let side = self.side;
-        let limit = patience.until();
         side.set_limit(limit);
         loop {
             // SAFETY: it is cancelled or parked for below, before anything else blocks.
@@ -465,7 +646,7 @@ impl Turn<'_> {
                 Publish::Waiting => {}
                 Publish::Ready => {
                     waking(waiter).cancel();
-                    return Ok(());
+                    return Ok(true);
                 }
                 Publish::Closed => {
                     waking(waiter).cancel();
@@ -475,12 +656,10 @@ impl Turn<'_> {
             side.after_publishing(limit, &Heap(side), |waiter| waking(waiter).ready());
             park(reason, self.socket.number());
             match side.word.state() {
-                State::Ready => return Ok(()),
+                State::Ready => return Ok(true),
                 State::Closed => return Err(closed()),
                 State::Waiting => unreachable!("our waiter was taken out to wake us"),
-                State::Nil if side.deadline().min(limit) <= timer::now() => {
-                    return Err(timed_out());
-                }
+                State::Nil if side.deadline().min(limit) <= timer::now() => return Ok(false),
                 State::Nil => {}
             }
         }

@@ -53,6 +53,9 @@ pub(crate) struct Source {
     pub(crate) write: Side,
 }
 
+// Four cache lines: there is one for each connection, idle or not.
+const _: () = assert!(size_of::<Source>() <= 256);
+
 impl Source {
     /// A source that is not in use.
     pub(crate) fn new(index: u32) -> Self {

@@ -4,10 +4,12 @@
 //! `name: value`, and reads words, one per line. At the end of its standard input it ends. Its main
 //! thread is a plain one.
 
+mod fault;
 mod hogs;
 mod idle;
 mod limits;
 mod namespace;
+mod network;
 mod scale;
 
 use corio_net::{TcpListener, TcpStream};
@@ -26,7 +28,9 @@ fn main() {
         scale::SCENARIOS,
     ];
     let (_, scenario) = areas
-        .into_iter()
+        .iter()
+        .chain(fault::SCENARIOS)
+        .copied()
         .flatten()
         .find(|(known, _)| known == name)
         .unwrap_or_else(|| panic!("no scenario {name:?}"));

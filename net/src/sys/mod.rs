@@ -2,12 +2,22 @@
 //!
 //! * `INTERESTS`: what a socket is registered for;
 //! * `BACKLOG`: the longest queue of connections not yet accepted;
-//! * `raise_descriptor_limit()`;
+//! * `raise_descriptor_limit()`, `descriptor_limit()`;
 //! * `placeholder()` and `replace(fd, placeholder)`: a descriptor on which every call fails, and
 //!   putting it atomically in place of another one, which is closed by that;
+//! * `is_ready(fd, way)`: whether an operation would have a result, without waiting;
 //! * `accept`, `recv`, `peek`, `send`, `readv`, `writev` on non-blocking sockets: one system call
 //!   each, no SIGPIPE, new descriptors non-blocking and closed on exec; they clamp what they are asked
 //!   to do to [`MAX_BYTES`] and [`MAX_SLICES`];
+//! * `pipe`, `is_pipe`, `grow_pipe`, `is_regular`, `set_nonblocking`, and for any non-blocking descriptor `read`, `write`,
+//!   `write_slices`; all that write raise no SIGPIPE, given that `note_sigpipe` was called;
+//! * `splice(from, to, len)`, `sendfile(to, file, len)`: move bytes inside the system, or say that they
+//!   can't by an error that `is_unsupported` knows, having moved none;
+//! * `recv_from`, `peek_from`, `send_to`: the same with addresses, for datagrams, which are not clamped;
+//! * `to_unix`, `from_unix`: addresses of Unix sockets, between socket2's type and std's;
+//!   `peer_credentials`;
+//! * `take_inherited`, `duplicate_above`, `move_to`, `MOST_DESCRIPTORS`: descriptors that pass from a
+//!   process to its child;
 //! * `in_progress(error)`: has a non-blocking connect only been started?
 //! * `is_nonblocking(fd)`.
 //!

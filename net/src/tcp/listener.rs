@@ -3,17 +3,16 @@
 //! Accepting always asks the system: an accepted connection does not tell whether there is another.
 
 use super::{TcpStream, ip_address};
+use crate::option::{self, option};
 use crate::resolve::{self, ToSocketAddrs};
+use crate::shared;
 use crate::socket::{Socket, Way};
-use crate::{is_closed, sys};
+use crate::{is_closed, metrics, sys};
 use corio::reactor::WaitReason;
 use socket2::{Domain, Protocol, SockRef, Type};
-use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::Instant;
 
 /// A listening TCP socket: [`std::net::TcpListener`], parking the goroutine (or blocking the plain
 /// thread) that accepts.
@@ -24,8 +23,8 @@ use std::time::Instant;
 ///   [`accept`](Self::accept) under way.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
 /// * [`incoming`](Self::incoming) ends when the listener is closed.
-/// * Converting from std's type may fail, so it is `TryFrom`; back, it is
-///   [`into_std`](Self::into_std).
+/// * Converting from and to std's type and `OwnedFd` may fail: `TryFrom`, and
+///   [`into_std`](Self::into_std), instead of `From`, `FromRawFd` and `IntoRawFd`.
 ///
 /// # Examples
 ///
@@ -53,6 +52,10 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
+    fn of(socket: Socket) -> TcpListener {
+        TcpListener { socket }
+    }
+
     /// Listens on the first of the addresses that works; port 0 takes any free one.
     ///
     /// As with std, the address may be one that closed connections still linger on (`SO_REUSEADDR`).
@@ -69,8 +72,7 @@ impl TcpListener {
             socket.set_reuse_address(true)?;
             socket.bind(&addr.into())?;
             socket.listen(sys::BACKLOG)?;
-            let socket = Socket::open(socket.into(), false)?;
-            Ok(TcpListener { socket })
+            Self::open(socket.into(), false)
         })
     }
 
@@ -83,10 +85,13 @@ impl TcpListener {
     /// [`TimedOut`](io::ErrorKind::TimedOut) at the deadline. After [`close`](Self::close), one that
     /// [`is_closed`] recognises.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, peer) = self
-            .socket
-            .io(Way::Read, WaitReason::NetAccept, sys::accept, |_| false)?;
-        Ok((TcpStream::open(fd)?, peer))
+        let (fd, peer) = metrics::accepted(self.socket.io(
+            Way::Read,
+            WaitReason::NetAccept,
+            sys::accept,
+            |_| false,
+        ))?;
+        Ok((TcpStream::open(fd, false)?, ip_address(peer)?))
     }
 
     /// Accepts connections until the listener is closed, without their addresses.
@@ -112,140 +117,65 @@ impl TcpListener {
             .control(|fd| SockRef::from(&fd).local_addr().and_then(ip_address))
     }
 
-    /// Another handle to the same socket: they share everything, also the deadline and being closed.
+    shared::clones!(socket);
+
+    /// Fails, as with std: the socket is bound already.
     ///
     /// # Errors
     ///
-    /// None; the result is std's signature.
-    pub fn try_clone(&self) -> io::Result<TcpListener> {
-        Ok(TcpListener {
-            socket: self.socket.clone(),
-        })
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) with an IPv6 address, the system's with an IPv4 one;
+    /// closed.
+    #[deprecated = "this option can only be set before the socket is bound"]
+    pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
+        option(&self.socket, |socket| socket.set_only_v6(only_v6))
     }
 
-    /// Sets the time to live of packets that are sent.
+    /// Does it take connections by IPv6 only, if it has an IPv6 address? (In std deprecated, together
+    /// with its setter.)
     ///
     /// # Errors
     ///
-    /// The system's, or closed.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket.control(|fd| SockRef::from(&fd).set_ttl_v4(ttl))
+    /// The system's, for instance if the address is IPv4; closed.
+    pub fn only_v6(&self) -> io::Result<bool> {
+        option(&self.socket, |socket| socket.only_v6())
     }
 
-    /// See [`set_ttl`](Self::set_ttl).
-    ///
-    /// # Errors
-    ///
-    /// The system's, or closed.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.socket.control(|fd| SockRef::from(&fd).ttl_v4())
+    option::time_to_live!();
+    option::buffer_sizes!();
+    option::reuse!();
+    shared::wait_readable!();
+    shared::take_error!();
+    shared::nonblocking! {
+        /// Whether [`accept`](Self::accept) fails with [`WouldBlock`](io::ErrorKind::WouldBlock) instead
+        /// of waiting, from its next call on.
     }
-
-    /// Takes the error that is pending on the socket.
-    ///
-    /// # Errors
-    ///
-    /// If it can't be asked for, for instance after [`close`](Self::close).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.control(|fd| SockRef::from(&fd).take_error())
+    shared::deadline! {
+        ///
+        /// ```
+        /// use std::io::ErrorKind;
+        /// use std::time::{Duration, Instant};
+        ///
+        /// # fn main() -> std::io::Result<()> {
+        /// let listener = corio_net::TcpListener::bind("127.0.0.1:0")?;
+        /// listener.set_deadline(Some(Instant::now() + Duration::from_millis(5)))?;
+        /// assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::TimedOut);
+        /// # Ok(())
+        /// # }
+        /// ```
     }
-
-    /// Whether [`accept`](Self::accept) fails with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of
-    /// waiting, from its next call on.
-    ///
-    /// A setting of this crate's: for the system, the socket is non-blocking always.
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking)
+    shared::close! {
+        /// Stops listening, for all handles: calls under way and later ones fail with an error that
+        /// [`is_closed`] recognises. When it returns, the port is free.
+        ///
+        /// Dropping the last handle closes as well; this is for a listener that somebody else is
+        /// waiting on.
     }
-
-    /// Sets when [`accept`](Self::accept) gives up, or lets it wait for ever. Applies to a call that
-    /// waits already, too; a time in the past ends it at once.
-    ///
-    /// ```
-    /// use std::io::ErrorKind;
-    /// use std::time::{Duration, Instant};
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// let listener = corio_net::TcpListener::bind("127.0.0.1:0")?;
-    /// listener.set_deadline(Some(Instant::now() + Duration::from_millis(5)))?;
-    /// assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::TimedOut);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        self.socket.set_deadline(Way::Read, deadline)
-    }
-
-    /// Stops listening, for all handles: calls under way and later ones fail with an error that
-    /// [`is_closed`] recognises. When it returns, the port is free.
-    ///
-    /// Dropping the last handle closes as well; this is for a listener that somebody else is waiting
-    /// on.
-    ///
-    /// # Errors
-    ///
-    /// If it is closed already.
-    pub fn close(&self) -> io::Result<()> {
-        self.socket.close()
-    }
-
-    /// Converts to std's type, blocking unless [`set_nonblocking`](Self::set_nonblocking) says
-    /// otherwise. The deadline stays behind.
-    ///
-    /// # Errors
-    ///
-    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if there are other handles. After
-    /// [`close`](Self::close). If there are no more descriptors.
-    pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        self.socket.into_fd().map(Into::into)
-    }
+    shared::into_std!(std::net::TcpListener);
 }
 
-impl TryFrom<std::net::TcpListener> for TcpListener {
-    type Error = io::Error;
-
-    /// Takes a listening socket over. If it was non-blocking, [`TcpListener::set_nonblocking`] applies.
-    fn try_from(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-        let nonblocking = sys::is_nonblocking(listener.as_fd())?;
-        listener.set_nonblocking(true)?;
-        let socket = Socket::open(OwnedFd::from(listener), true)?;
-        socket.set_nonblocking(nonblocking)?;
-        Ok(TcpListener { socket })
-    }
-}
-
-impl AsFd for TcpListener {
-    /// The descriptor, for options. Don't change that it is non-blocking.
-    ///
-    /// After [`TcpListener::close`] it is open but good for nothing.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.lend()
-    }
-}
-
-impl AsRawFd for TcpListener {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.lend().as_raw_fd()
-    }
-}
-
-impl fmt::Debug for TcpListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("TcpListener");
-        if let Ok(addr) = self.local_addr() {
-            debug.field("addr", &addr);
-        }
-        debug.field("fd", &self.socket.number()).finish()
-    }
-}
+shared::descriptor!(TcpListener);
+shared::conversions!(TcpListener, std::net::TcpListener, Ip, STREAM);
+shared::debug!(TcpListener, "addr": local_addr);
 
 /// Connections to a listener, until it is closed. See [`TcpListener::incoming`].
 #[derive(Debug)]

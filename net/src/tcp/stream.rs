@@ -1,21 +1,21 @@
 //! [`TcpStream`].
 //!
-//! Reads and writes go through [`Socket::io`](crate::socket), which parks without asking after a
-//! call that moved less than it might have. For TCP that is safe: the kernel fills the buffer as far
-//! as it has bytes and takes bytes as far as it has room, and reports when that changes. What breaks
-//! the rule sets a flag: the end of the stream, errors, urgent data.
+//! Connecting and what only TCP has; the rest is from [`shared`].
 
 use super::ip_address;
-use crate::resolve::{self, ToSocketAddrs};
+use crate::connect;
+use crate::metrics;
+use crate::option::{self, KeepAlive, option};
+use crate::resolve::ToSocketAddrs;
+use crate::shared::{self, Stream};
 use crate::socket::{Patience, Socket, Way};
 use crate::sys;
-use corio::reactor::{WaitReason, checkpoint};
+use corio::reactor::WaitReason;
 use socket2::{Domain, Protocol, SockRef, Type};
-use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 /// A TCP connection: [`std::net::TcpStream`], parking the goroutine (or blocking the plain thread)
 /// that reads or writes.
@@ -26,14 +26,17 @@ use std::time::{Duration, Instant};
 ///
 /// # Beyond and apart from std
 ///
-/// * Deadlines ([`set_deadline`](Self::set_deadline) and others) and [`close`](Self::close), as in Go.
+/// * Deadlines ([`set_deadline`](Self::set_deadline) and others) and [`close`](Self::close), as in Go;
+///   [`wait_readable`](Self::wait_readable) and [`wait_writable`](Self::wait_writable).
+/// * More options, such as [`set_keepalive`](Self::set_keepalive). For all others there is
+///   `socket2::SockRef::from(&stream)`.
 /// * Timeouts and deadlines both report [`TimedOut`](io::ErrorKind::TimedOut); the earlier applies.
 ///   A timeout counts per call, from its first wait.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
 /// * Reading into, or writing from, an empty buffer returns 0 without waiting.
 /// * `write!` formats into memory first, then writes.
-/// * Converting from std's type may fail, so it is `TryFrom`; back, it is
-///   [`into_std`](Self::into_std).
+/// * Converting from and to std's type and `OwnedFd` may fail: `TryFrom`, and
+///   [`into_std`](Self::into_std), instead of `From`, `FromRawFd` and `IntoRawFd`.
 ///
 /// # Examples
 ///
@@ -70,19 +73,22 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    /// A connection that was made by us and has no other descriptor.
-    pub(super) fn open(fd: OwnedFd) -> io::Result<TcpStream> {
-        Socket::open(fd, false).map(|socket| TcpStream { socket })
+    fn of(socket: Socket) -> TcpStream {
+        TcpStream { socket }
     }
 
     /// Connects to the first of the addresses that works.
+    ///
+    /// They are tried in turn, as std does. Where there are both IPv6 and IPv4 addresses, those of the
+    /// other family than the first one's are tried beside if the first ones take longer than 300 ms, as
+    /// Go does: a family that is not connected costs no more than that.
     ///
     /// # Errors
     ///
     /// The last address's error, for instance
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused).
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
-        resolve::each(addr, |addr| Self::dial(addr, None))
+        connect::first(addr)
     }
 
     /// Connects to one address, in a limited time.
@@ -98,29 +104,44 @@ impl TcpStream {
                 "cannot set a 0 duration timeout",
             ));
         }
-        Self::dial(*addr, Some(timeout))
+        let connect = || {
+            let mut patience = Patience::new(timeout);
+            let (stream, started) = Self::start(Self::socket_for(*addr)?, *addr)?;
+            if started {
+                stream.finish(&mut patience)?;
+            }
+            Ok(stream)
+        };
+        metrics::connected(connect())
     }
 
-    fn dial(addr: SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
-        let mut patience = timeout.map_or_else(Patience::endless, Patience::new);
+    /// A socket to connect to this address with.
+    pub(crate) fn socket_for(addr: SocketAddr) -> io::Result<socket2::Socket> {
         let kind = Type::STREAM.nonblocking().cloexec();
-        let socket =
-            socket2::Socket::new_raw(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
+        socket2::Socket::new_raw(Domain::for_address(addr), kind, Some(Protocol::TCP))
+    }
+
+    /// Starts connecting. `true`: [`finish`](Self::finish) has to be called.
+    pub(crate) fn start(
+        socket: socket2::Socket,
+        addr: SocketAddr,
+    ) -> io::Result<(TcpStream, bool)> {
         let started = match socket.connect(&addr.into()) {
             Ok(()) => false,
             Err(error) if sys::in_progress(&error) => true,
             Err(error) => return Err(error),
         };
-        let stream = Self::open(socket.into())?;
-        if started {
-            stream.socket.turn(Way::Write, &mut patience)?.io(
-                WaitReason::NetConnect,
-                &mut patience,
-                connected,
-                |_| false,
-            )?;
-        }
-        Ok(stream)
+        Ok((Self::open(socket.into(), false)?, started))
+    }
+
+    /// Waits until the connection is made, or can't be.
+    pub(crate) fn finish(&self, patience: &mut Patience) -> io::Result<()> {
+        self.socket.turn(Way::Write, patience)?.io(
+            WaitReason::NetConnect,
+            patience,
+            connected,
+            |_| false,
+        )
     }
 
     /// The other end's address.
@@ -152,101 +173,24 @@ impl TcpStream {
         self.socket.control(|fd| SockRef::from(&fd).shutdown(how))
     }
 
-    /// Another handle to the same socket: they share everything, also timeouts, deadlines and being
-    /// closed.
-    ///
-    /// # Errors
-    ///
-    /// None; the result is std's signature.
-    pub fn try_clone(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream {
-            socket: self.socket.clone(),
-        })
-    }
-
-    /// Sets how long a read may take, from its next call on; `None` for ever.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a zero timeout; closed.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_timeout(Way::Read, timeout)
-    }
-
-    /// Sets how long a write may take, from its next call on; `None` for ever. `write_all` is as many
-    /// writes as it takes.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a zero timeout; closed.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_timeout(Way::Write, timeout)
-    }
-
-    /// See [`set_read_timeout`](Self::set_read_timeout).
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        self.socket.timeout(Way::Read)
-    }
-
-    /// See [`set_write_timeout`](Self::set_write_timeout).
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        self.socket.timeout(Way::Write)
-    }
-
-    /// Sets both deadlines: [`set_read_deadline`](Self::set_read_deadline),
-    /// [`set_write_deadline`](Self::set_write_deadline).
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        self.set_read_deadline(deadline)?;
-        self.set_write_deadline(deadline)
-    }
-
-    /// Sets the time from which on reads fail with [`TimedOut`](io::ErrorKind::TimedOut), or clears it.
-    ///
-    /// It applies to reads that wait already, too: a time in the past ends them at once, a later one
-    /// lets them go on. It stays until it is changed. Setting one for each request is cheap.
-    ///
-    /// ```
-    /// # use corio_net::{TcpListener, TcpStream};
-    /// use std::io::{ErrorKind, Read};
-    /// use std::time::{Duration, Instant};
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// # let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let mut stream = TcpStream::connect(listener.local_addr()?)?;
-    /// stream.set_read_deadline(Some(Instant::now() + Duration::from_millis(5)))?;
-    /// let error = stream.read(&mut [0]).unwrap_err(); // nobody sends
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_read_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        self.socket.set_deadline(Way::Read, deadline)
-    }
-
-    /// Sets the time from which on writes fail with [`TimedOut`](io::ErrorKind::TimedOut), or clears
-    /// it; otherwise like [`set_read_deadline`](Self::set_read_deadline).
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_write_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        self.socket.set_deadline(Way::Write, deadline)
+    shared::clones!(socket);
+    shared::timeouts!();
+    shared::deadlines! {
+        ///
+        /// ```
+        /// # use corio_net::{TcpListener, TcpStream};
+        /// use std::io::{ErrorKind, Read};
+        /// use std::time::{Duration, Instant};
+        ///
+        /// # fn main() -> std::io::Result<()> {
+        /// # let listener = TcpListener::bind("127.0.0.1:0")?;
+        /// let mut stream = TcpStream::connect(listener.local_addr()?)?;
+        /// stream.set_read_deadline(Some(Instant::now() + Duration::from_millis(5)))?;
+        /// let error = stream.read(&mut [0]).unwrap_err(); // nobody sends
+        /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+        /// # Ok(())
+        /// # }
+        /// ```
     }
 
     /// Reads without taking the bytes out: a later read gets them again.
@@ -255,13 +199,7 @@ impl TcpStream {
     ///
     /// As for reading.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return self.nothing();
-        }
-        // Peeking drains nothing, whatever it returns.
-        let call = |fd: BorrowedFd<'_>| sys::peek(fd, buf);
-        self.socket
-            .io(Way::Read, WaitReason::NetRead, call, |_| false)
+        shared::peek(self, buf)
     }
 
     /// Sets what happens to unsent bytes when the last handle is dropped or the stream is closed:
@@ -272,8 +210,7 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).set_linger(linger))
+        option(&self.socket, |socket| socket.set_linger(linger))
     }
 
     /// See [`set_linger`](Self::set_linger).
@@ -282,7 +219,7 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        self.socket.control(|fd| SockRef::from(&fd).linger())
+        option(&self.socket, |socket| socket.linger())
     }
 
     /// Whether small writes are sent at once instead of being gathered while others are under way.
@@ -291,8 +228,7 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).set_tcp_nodelay(nodelay))
+        option(&self.socket, |socket| socket.set_tcp_nodelay(nodelay))
     }
 
     /// See [`set_nodelay`](Self::set_nodelay).
@@ -301,75 +237,90 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket.control(|fd| SockRef::from(&fd).tcp_nodelay())
+        option(&self.socket, |socket| socket.tcp_nodelay())
     }
 
-    /// Sets the time to live of packets that are sent.
+    /// Whether what comes is acknowledged at once, for now: the system falls back into delaying it.
+    /// With std it is a method of `os::linux::net::TcpStreamExt`.
     ///
     /// # Errors
     ///
     /// The system's, or closed.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket.control(|fd| SockRef::from(&fd).set_ttl_v4(ttl))
+    pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
+        option(&self.socket, |socket| socket.set_tcp_quickack(quickack))
     }
 
-    /// See [`set_ttl`](Self::set_ttl).
+    /// See [`set_quickack`](Self::set_quickack).
     ///
     /// # Errors
     ///
     /// The system's, or closed.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.socket.control(|fd| SockRef::from(&fd).ttl_v4())
+    pub fn quickack(&self) -> io::Result<bool> {
+        option(&self.socket, |socket| socket.tcp_quickack())
     }
 
-    /// Takes the error that is pending on the socket.
+    /// Whether, and when, the peer of an idle connection is probed: see [`KeepAlive`]. As with std, it
+    /// is not, to begin with.
     ///
     /// # Errors
     ///
-    /// If it can't be asked for, for instance after [`close`](Self::close).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.control(|fd| SockRef::from(&fd).take_error())
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for what the system can't do; closed.
+    pub fn set_keepalive(&self, keepalive: Option<KeepAlive>) -> io::Result<()> {
+        option(&self.socket, |socket| {
+            option::set_keepalive(socket, keepalive)
+        })
     }
 
-    /// Whether reads and writes fail with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of waiting,
-    /// be it for the peer or for their turn, from the next call on.
-    ///
-    /// A setting of this crate's: for the system, the socket is non-blocking always.
+    /// See [`set_keepalive`](Self::set_keepalive).
     ///
     /// # Errors
     ///
-    /// After [`close`](Self::close).
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking)
+    /// The system's, or closed.
+    pub fn keepalive(&self) -> io::Result<Option<KeepAlive>> {
+        option(&self.socket, option::keepalive)
     }
 
-    /// Closes the connection, for all handles: calls under way and later ones fail with an error that
-    /// [`is_closed`](crate::is_closed) recognises.
+    /// Sets how long written bytes may stay without acknowledgement (or, if the peer has no room for
+    /// them, unsent) until the connection is broken (`TCP_USER_TIMEOUT`); `None` is the system's
+    /// default, some 15 minutes. It also ends the probes of [`set_keepalive`](Self::set_keepalive).
     ///
-    /// Dropping the last handle closes as well; this is for a stream that somebody else is waiting on.
+    /// In milliseconds, rounded up; what is more than the system can hold, 24 days, is taken for that.
     ///
     /// # Errors
     ///
-    /// If it is closed already.
-    pub fn close(&self) -> io::Result<()> {
-        self.socket.close()
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero; closed.
+    pub fn set_tcp_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        option(&self.socket, |socket| {
+            option::set_user_timeout(socket, timeout)
+        })
     }
 
-    /// Converts to std's type, blocking unless [`set_nonblocking`](Self::set_nonblocking) says
-    /// otherwise. Timeouts and deadlines stay behind.
+    /// See [`set_tcp_user_timeout`](Self::set_tcp_user_timeout).
     ///
     /// # Errors
     ///
-    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if there are other handles. After
-    /// [`close`](Self::close). If there are no more descriptors.
-    pub fn into_std(self) -> io::Result<std::net::TcpStream> {
-        self.socket.into_fd().map(Into::into)
+    /// The system's, or closed.
+    pub fn tcp_user_timeout(&self) -> io::Result<Option<Duration>> {
+        option(&self.socket, |socket| socket.tcp_user_timeout())
     }
 
-    /// What an operation on an empty buffer returns.
-    fn nothing(&self) -> io::Result<usize> {
-        self.socket.control(|_| Ok(0))
+    option::time_to_live!();
+    option::buffer_sizes!();
+    shared::wait_readable!();
+    shared::wait_writable!();
+    shared::take_error!();
+    shared::nonblocking! {
+        /// Whether reads and writes fail with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of
+        /// waiting, be it for the peer or for their turn, from the next call on.
     }
+    shared::close! {
+        /// Closes the connection, for all handles: calls under way and later ones fail with an error
+        /// that [`is_closed`](crate::is_closed) recognises.
+        ///
+        /// Dropping the last handle closes as well; this is for a stream that somebody else is waiting
+        /// on.
+    }
+    shared::into_std!(std::net::TcpStream);
 }
 
 /// Is the connection made? One system call if it failed, two if not; `WouldBlock` if that is open.
@@ -388,194 +339,12 @@ fn connected(fd: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Has a read of up to `len` bytes taken all there was? Nothing at all is the end of the stream, and
-/// there is no event to wait for.
-fn emptied(len: usize) -> impl Fn(&usize) -> bool {
-    move |&n| 0 < n && n < len.min(sys::MAX_BYTES)
+impl Stream for TcpStream {
+    const SHORT_DRAINS: bool = true;
 }
 
-/// Has a write of `len` bytes used all the room there was?
-fn filled(len: usize) -> impl Fn(&usize) -> bool {
-    move |&n| n < len.min(sys::MAX_BYTES)
-}
-
-/// The bytes that one call with these slices may move.
-fn total<T: std::ops::Deref<Target = [u8]>>(bufs: &[T]) -> usize {
-    bufs.iter()
-        .take(sys::MAX_SLICES)
-        .fold(0, |sum, buf| sum.saturating_add(buf.len()))
-}
-
-impl Read for &TcpStream {
-    #[inline]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let len = buf.len();
-        if len == 0 {
-            return self.nothing();
-        }
-        self.socket.io(
-            Way::Read,
-            WaitReason::NetRead,
-            |fd| sys::recv(fd, buf),
-            emptied(len),
-        )
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let len = total(bufs);
-        if len == 0 {
-            return self.nothing();
-        }
-        self.socket.io(
-            Way::Read,
-            WaitReason::NetRead,
-            |fd| sys::readv(fd, bufs),
-            emptied(len),
-        )
-    }
-}
-
-impl Write for &TcpStream {
-    #[inline]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return self.nothing();
-        }
-        self.socket.io(
-            Way::Write,
-            WaitReason::NetWrite,
-            |fd| sys::send(fd, buf),
-            filled(buf.len()),
-        )
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let len = total(bufs);
-        if len == 0 {
-            return self.nothing();
-        }
-        self.socket.io(
-            Way::Write,
-            WaitReason::NetWrite,
-            |fd| sys::writev(fd, bufs),
-            filled(len),
-        )
-    }
-
-    /// Keeps its turn to the end: other writers' bytes come before or after, not in between.
-    fn write_all(&mut self, mut buf: &[u8]) -> io::Result<()> {
-        if buf.is_empty() {
-            return self.nothing().map(drop);
-        }
-        let turn = self.socket.turn_for(Way::Write)?;
-        while !buf.is_empty() {
-            let n = turn.io(
-                WaitReason::NetWrite,
-                &mut turn.patience(),
-                |fd| sys::send(fd, buf),
-                filled(buf.len()),
-            )?;
-            if n == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            buf = &buf[n..];
-        }
-        drop(turn);
-        checkpoint();
-        Ok(())
-    }
-
-    /// Formats first, then writes: no code of the formatted values runs while it is our turn.
-    fn write_fmt(&mut self, args: fmt::Arguments<'_>) -> io::Result<()> {
-        if let Some(text) = args.as_str() {
-            return self.write_all(text.as_bytes());
-        }
-        let mut text = String::new();
-        fmt::write(&mut text, args).map_err(|_| io::Error::other("formatter error"))?;
-        self.write_all(text.as_bytes())
-    }
-
-    /// Nothing to do: what is written is with the system.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for TcpStream {
-    #[inline]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buf)
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(bufs)
-    }
-}
-
-impl Write for TcpStream {
-    #[inline]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&*self).write(buf)
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(bufs)
-    }
-
-    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-        (&*self).write_all(buf)
-    }
-
-    fn write_fmt(&mut self, args: fmt::Arguments<'_>) -> io::Result<()> {
-        (&*self).write_fmt(args)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        (&*self).flush()
-    }
-}
-
-impl TryFrom<std::net::TcpStream> for TcpStream {
-    type Error = io::Error;
-
-    /// Takes a connection over, with its timeouts. If it was non-blocking,
-    /// [`TcpStream::set_nonblocking`] applies.
-    fn try_from(stream: std::net::TcpStream) -> io::Result<TcpStream> {
-        let nonblocking = sys::is_nonblocking(stream.as_fd())?;
-        let (read, write) = (stream.read_timeout()?, stream.write_timeout()?);
-        stream.set_nonblocking(true)?;
-        let socket = Socket::open(OwnedFd::from(stream), true)?;
-        socket.set_nonblocking(nonblocking)?;
-        socket.set_timeout(Way::Read, read)?;
-        socket.set_timeout(Way::Write, write)?;
-        Ok(TcpStream { socket })
-    }
-}
-
-impl AsFd for TcpStream {
-    /// The descriptor, for options. Don't change that it is non-blocking.
-    ///
-    /// After [`TcpStream::close`] it is open but good for nothing.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.lend()
-    }
-}
-
-impl AsRawFd for TcpStream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.lend().as_raw_fd()
-    }
-}
-
-impl fmt::Debug for TcpStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("TcpStream");
-        if let Ok(addr) = self.local_addr() {
-            debug.field("addr", &addr);
-        }
-        if let Ok(peer) = self.peer_addr() {
-            debug.field("peer", &peer);
-        }
-        debug.field("fd", &self.socket.number()).finish()
-    }
-}
+shared::descriptor!(TcpStream);
+shared::conversions!(TcpStream, std::net::TcpStream, Ip, STREAM);
+shared::debug!(TcpStream, "addr": local_addr, "peer": peer_addr);
+shared::reading!(TcpStream);
+shared::writing!(TcpStream);

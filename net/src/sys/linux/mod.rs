@@ -5,15 +5,22 @@
 //! operations per call.
 
 mod datagram;
+mod inherit;
 mod transfer;
+mod unix;
+
+pub(crate) use datagram::{peek_from, recv_from, send_to};
+pub(crate) use inherit::{MOST_DESCRIPTORS, duplicate_above, move_to, take_inherited};
+pub(crate) use transfer::*;
+pub(crate) use unix::{from_unix, peer_credentials, to_unix};
 
 use super::{MAX_BYTES, MAX_SLICES};
+use crate::socket::Way;
 use libc::{c_int, c_void, size_t, ssize_t};
 use mio::Interest;
 use socket2::SockAddr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::ptr;
@@ -43,6 +50,17 @@ pub(crate) fn raise_descriptor_limit() {
     }
 }
 
+/// How many descriptors the process may have.
+pub(crate) fn descriptor_limit() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the pointer is to a live `rlimit`.
+    let done = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    (done == 0).then_some(limit.rlim_cur)
+}
+
 /// A descriptor that stands for a place in the file system only: reading, writing and every socket
 /// call on it give `EBADF`. (On `/dev/null` a read would look like the end of the stream.)
 pub(crate) fn placeholder() -> io::Result<OwnedFd> {
@@ -70,22 +88,36 @@ pub(crate) fn replace(fd: BorrowedFd<'_>, placeholder: BorrowedFd<'_>) -> io::Re
     }
 }
 
-/// Accepts a connection.
-pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+/// Has reading, or writing, a result at once: bytes or room, the end, an error?
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, way: Way) -> io::Result<bool> {
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: match way {
+            Way::Read => libc::POLLIN | libc::POLLRDHUP,
+            Way::Write => libc::POLLOUT,
+        },
+        revents: 0,
+    };
+    // SAFETY: one live `pollfd`; a timeout of zero does not block.
+    let ready = check(unsafe { libc::poll(&mut poll, 1, 0) } as ssize_t)?;
+    if poll.revents & libc::POLLNVAL != 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    Ok(ready > 0)
+}
+
+/// Accepts a connection; returns it and the peer's address.
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
     // SAFETY: `accept4` gets a buffer for the address and its length, and leaves in them what it has
     // written, as `try_init` demands. A descriptor that it returns is new, and so ours to own.
-    let (accepted, peer) = unsafe {
+    unsafe {
         SockAddr::try_init(|storage, len| {
             let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
             let accepted =
                 check(libc::accept4(fd.as_raw_fd(), storage.cast(), len, flags) as ssize_t)?;
             Ok(OwnedFd::from_raw_fd(accepted as c_int))
-        })?
-    };
-    let peer = peer
-        .as_socket()
-        .ok_or_else(|| io::Error::other("the peer's address is not an IP address"))?;
-    Ok((accepted, peer))
+        })
+    }
 }
 
 /// Receives.

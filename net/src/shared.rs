@@ -1,1 +1,0 @@
-//! What all sockets have in common, written once: handles, deadlines, close, conversions, `Read` and `Write`.
