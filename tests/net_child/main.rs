@@ -11,6 +11,7 @@ mod idle;
 mod limits;
 mod namespace;
 mod network;
+mod scale;
 mod server;
 mod udp;
 
@@ -28,6 +29,7 @@ fn main() {
         hogs::SCENARIOS,
         idle::SCENARIOS,
         limits::SCENARIOS,
+        scale::SCENARIOS,
         server::SCENARIOS,
         udp::SCENARIOS,
     ];
