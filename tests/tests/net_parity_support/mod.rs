@@ -163,6 +163,10 @@ macro_rules! parity {
         const _: &[fn()] = &[$($method),*];
 
         #[allow(unused_imports)]
+        #[allow(
+            clippy::unnecessary_fallible_conversions,
+            reason = "std's conversions can't fail, ours can"
+        )]
         mod theirs {
             use crate::net_parity_support::prelude::*;
             use crate::theirs::*;
