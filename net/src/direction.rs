@@ -54,6 +54,9 @@
 //! [`settle`](Direction::settle), which takes the lock, wakes whose time is up, and arms the timer for
 //! the rest; calls of it are serialised, so the last one leaves what the claim says.
 //!
+//! An interruption is another way to set a deadline in the past: it leaves the user's alone, which may
+//! be set meanwhile, and applies again afterwards.
+//!
 //! `settle` may wake an operation too early (its limit may be the one before); an operation that finds
 //! neither an event nor its time up parks again.
 //!
@@ -98,6 +101,9 @@ pub(crate) struct Direction<I> {
     /// with the turn.
     drained: AtomicBool,
     deadline: AtomicU64,
+    /// How many interruptions are in force. As long as there is one, the deadline is in the past,
+    /// whatever the user sets.
+    interrupts: AtomicU32,
     /// The limit of the operation that is parked in the word. Written with the turn only.
     limit: AtomicU64,
     /// Nanoseconds that a call may take.
@@ -105,7 +111,7 @@ pub(crate) struct Direction<I> {
     /// When the armed timer fires. Written under the lock only.
     armed: AtomicU64,
     /// Bytes moved since there has been this direction, by all sockets that were in it one after the
-    /// other: it only ever grows ([`metrics`](crate::metrics)). Written with the turn only.
+    /// other: it only ever grows ([`metrics`](mod@crate::metrics)). Written with the turn only.
     bytes: AtomicU64,
     slow: Mutex<Slow<I>>,
 }
@@ -191,6 +197,7 @@ impl<I> Direction<I> {
             turn: AtomicU32::new(FREE),
             drained: AtomicBool::new(false),
             deadline: AtomicU64::new(NEVER),
+            interrupts: AtomicU32::new(0),
             limit: AtomicU64::new(NEVER),
             timeout: AtomicU64::new(NEVER),
             armed: AtomicU64::new(NEVER),
@@ -209,6 +216,7 @@ impl<I> Direction<I> {
     pub(crate) fn reset(&self) {
         self.drained.store(false, Ordering::Relaxed);
         self.deadline.store(NEVER, Ordering::Relaxed);
+        self.interrupts.store(0, Ordering::Relaxed);
         self.limit.store(NEVER, Ordering::Relaxed);
         self.timeout.store(NEVER, Ordering::Relaxed);
         self.word.reset();
@@ -375,10 +383,14 @@ impl<I> Direction<I> {
         self.timeout.store(timeout, Ordering::Relaxed);
     }
 
-    /// The user's deadline.
+    /// The deadline: the user's, or a time in the past during an interruption.
     #[inline]
     pub(crate) fn deadline(&self) -> u64 {
-        self.deadline.load(Ordering::Relaxed)
+        if self.interrupts.load(Ordering::Relaxed) == 0 {
+            self.deadline.load(Ordering::Relaxed)
+        } else {
+            0
+        }
     }
 
     /// Sets the deadline, also for whoever waits already; `wake` gets the waiters whose time is up.
@@ -393,6 +405,22 @@ impl<I> Direction<I> {
         if deadline < self.armed.load(Ordering::Relaxed) && self.is_waited_on() {
             self.settle(timers, wake);
         }
+    }
+
+    /// Ends operations that wait, and lets none wait until [`resume`](Self::resume): for those who
+    /// wait it is a deadline in the past, and the user's own stays as it is. `wake` gets the waiters.
+    pub(crate) fn interrupt(&self, timers: &impl Timers<Id = I>, wake: impl FnMut(RawWaiter)) {
+        self.interrupts.fetch_add(1, Ordering::Relaxed);
+        fence(Site::Deadline);
+        if self.is_waited_on() {
+            self.settle(timers, wake);
+        }
+    }
+
+    /// Takes one [`interrupt`](Self::interrupt) back. (Moving a deadline into the future needs no fence
+    /// either: who waits arms a timer, or finds one armed that is early.)
+    pub(crate) fn resume(&self) {
+        self.interrupts.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The parker's half of the pair, between publishing and parking.

@@ -59,7 +59,7 @@ mod arena;
 #[cfg(not(loom))]
 mod buffer;
 #[cfg(not(loom))]
-mod conn_pool;
+pub mod conn_pool;
 #[cfg(not(loom))]
 mod connect;
 mod direction;
@@ -105,11 +105,17 @@ mod word;
 #[cfg(not(loom))]
 pub use buffer::{Buffer, BufferPool, PooledRead, PooledReader};
 #[cfg(not(loom))]
-pub use error::is_closed;
+pub use conn_pool::{ConnPool, PooledConn};
+#[cfg(not(loom))]
+pub use error::{OpError, is_closed};
 #[cfg(not(loom))]
 pub use metrics::{Metrics, metrics};
 #[cfg(not(loom))]
-pub use network::{Addr, Conn, Connections, Listener};
+pub use network::{
+    Addr, Conn, Connections, Dialer, ListenConfig, Listener, dial, inherit, listen, with_context,
+};
+#[cfg(not(loom))]
+pub use option::KeepAlive;
 #[cfg(not(loom))]
 pub use pipe::{PipeReader, PipeWriter, pipe};
 #[cfg(not(loom))]
@@ -117,8 +123,16 @@ pub use pollable::{Interest, Pollable};
 #[cfg(not(loom))]
 pub use resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
+pub use server::{
+    AcceptAction, AcceptError, Admission, Backlog, Connection, ConnectionInfo, ConnectionState,
+    Overflow, Refusal, Server, ServerHandle, ServerStats, ServerWarning, ShutdownDeadline,
+    ShutdownReport,
+};
+#[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
 #[cfg(not(loom))]
 pub use transfer::{CopyFrom, CopyTo, Duplex, copy, copy_bidirectional};
+#[cfg(not(loom))]
+pub use udp::UdpSocket;
 #[cfg(not(loom))]
 pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

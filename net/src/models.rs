@@ -452,6 +452,57 @@ fn setting_a_deadline_reaches_whoever_queues() {
     }
 }
 
+fn an_interruption_meets_a_parker(resumed: bool) {
+    let world = World::new();
+    world.set(NOW + 5);
+    let other = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || {
+            world
+                .direction
+                .interrupt(&*world, |waiter| world.wake(waiter));
+            if resumed {
+                world.direction.resume();
+            }
+        })
+    };
+    world.park(NEVER);
+    other.join().unwrap();
+    // Resumed, it may have been too late for the interruption; then the user's deadline applies.
+    world.assert_parked_is_safe(if resumed { NOW + 5 } else { 0 });
+}
+
+fn an_interruption_meets_a_queuer() {
+    let world = World::new();
+    assert!(world.direction.try_turn());
+    let place = Place::new(1, NEVER);
+    let other = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || {
+            world
+                .direction
+                .interrupt(&*world, |waiter| world.wake(waiter));
+        })
+    };
+    assert_eq!(world.queue(place.node(), NEVER), Enqueue::Queued);
+    other.join().unwrap();
+    assert_eq!(place.node().outcome(), Outcome::TimedOut);
+    assert_eq!(world.woken(1), 1);
+}
+
+#[test]
+fn an_interruption_reaches_whoever_parks_or_queues() {
+    explore(None, || an_interruption_meets_a_parker(false));
+    explore(None, || an_interruption_meets_a_parker(true));
+    fails(Some(Site::Park), || an_interruption_meets_a_parker(false));
+    fails(Some(Site::Deadline), || {
+        an_interruption_meets_a_parker(false)
+    });
+    explore(None, an_interruption_meets_a_queuer);
+    fails(Some(Site::Queue), an_interruption_meets_a_queuer);
+    fails(Some(Site::Deadline), an_interruption_meets_a_queuer);
+}
+
 fn a_stale_timer_meets_a_queuer() {
     let (world, seq) = a_stale_timer();
     assert!(world.direction.try_turn());

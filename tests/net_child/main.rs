@@ -4,10 +4,13 @@
 //! `name: value`, and reads words, one per line. At the end of its standard input it ends. Its main
 //! thread is a plain one.
 
+mod fault;
 mod hogs;
 mod idle;
 mod limits;
 mod namespace;
+mod network;
+mod udp;
 
 use corio_net::{TcpListener, TcpStream};
 use std::io::{Read, Write};
@@ -18,9 +21,16 @@ type Scenario = fn(&[String]);
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (name, args) = args.split_first().expect("the name of a scenario");
-    let areas = [hogs::SCENARIOS, idle::SCENARIOS, limits::SCENARIOS];
+    let areas = [
+        hogs::SCENARIOS,
+        idle::SCENARIOS,
+        limits::SCENARIOS,
+        udp::SCENARIOS,
+    ];
     let (_, scenario) = areas
-        .into_iter()
+        .iter()
+        .chain(fault::SCENARIOS)
+        .copied()
         .flatten()
         .find(|(known, _)| known == name)
         .unwrap_or_else(|| panic!("no scenario {name:?}"));

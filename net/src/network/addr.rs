@@ -13,7 +13,8 @@ use std::path::Path;
 ///
 /// Go's `net.Addr`. What it displays is what [`dial`](crate::dial) takes: `127.0.0.1:80`, `[::1]:80`, a
 /// path, or `@name` for a name in Linux's abstract namespace. A Unix socket without a name, such as a
-/// client's, displays as `@`.
+/// client's, displays as `@`. An IPv4 address that a socket for both families reports as mapped into IPv6
+/// is shown as what it is.
 ///
 /// ```
 /// use corio_net::Addr;
@@ -50,6 +51,17 @@ impl Addr {
         match self {
             Addr::Ip(_) => None,
             Addr::Unix(addr) => addr.as_pathname(),
+        }
+    }
+
+    /// An address that the system gave: see the type's documentation for mapped ones.
+    pub(super) fn of_system(addr: impl Into<Addr>) -> Addr {
+        match addr.into() {
+            Addr::Ip(addr) => match addr.ip().to_canonical() {
+                ip if ip == addr.ip() => Addr::Ip(addr),
+                ip => Addr::Ip(SocketAddr::new(ip, addr.port())),
+            },
+            addr => addr,
         }
     }
 

@@ -4,13 +4,14 @@
 //! `write_all`'s turn come through, and who needs TCP's options matches. A trait object would hide all
 //! that.
 
-use crate::TcpStream;
 use crate::network::Addr;
+use crate::shared::{self, HasSocket};
+use crate::socket::Socket;
+use crate::{TcpStream, UnixStream};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::time::{Duration, Instant};
 
 /// A stream connection: what [`dial`](crate::dial) and [`Listener::accept`](crate::Listener::accept)
 /// return.
@@ -38,6 +39,8 @@ use std::time::{Duration, Instant};
 pub enum Conn {
     /// Over TCP.
     Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
 }
 
 /// The same expression for the stream in any variant.
@@ -45,6 +48,7 @@ macro_rules! any {
     ($conn:expr, $stream:ident => $body:expr) => {
         match $conn {
             Conn::Tcp($stream) => $body,
+            Conn::Unix($stream) => $body,
         }
     };
 }
@@ -54,6 +58,7 @@ impl Conn {
     pub fn network(&self) -> &'static str {
         match self {
             Conn::Tcp(_) => "tcp",
+            Conn::Unix(_) => "unix",
         }
     }
 
@@ -63,7 +68,7 @@ impl Conn {
     ///
     /// The system's, or closed.
     pub fn local_addr(&self) -> io::Result<Addr> {
-        any!(self, stream => stream.local_addr().map(Addr::from))
+        any!(self, stream => stream.local_addr().map(Addr::of_system))
     }
 
     /// The other end's address.
@@ -72,7 +77,7 @@ impl Conn {
     ///
     /// The system's, or closed.
     pub fn peer_addr(&self) -> io::Result<Addr> {
-        any!(self, stream => stream.peer_addr().map(Addr::from))
+        any!(self, stream => stream.peer_addr().map(Addr::of_system))
     }
 
     /// Shuts one or both directions down. Reads under way return what is there, then 0.
@@ -96,89 +101,14 @@ impl Conn {
         any!(self, stream => stream.try_clone().map(Conn::from))
     }
 
-    /// Sets how long a read may take, from its next call on; `None` for ever.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a zero timeout; closed.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        any!(self, stream => stream.set_read_timeout(timeout))
-    }
-
-    /// Sets how long a write may take, from its next call on; `None` for ever.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a zero timeout; closed.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        any!(self, stream => stream.set_write_timeout(timeout))
-    }
-
-    /// See [`set_read_timeout`](Self::set_read_timeout).
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        any!(self, stream => stream.read_timeout())
-    }
-
-    /// See [`set_write_timeout`](Self::set_write_timeout).
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        any!(self, stream => stream.write_timeout())
-    }
-
-    /// Sets both deadlines: [`set_read_deadline`](Self::set_read_deadline),
-    /// [`set_write_deadline`](Self::set_write_deadline).
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        any!(self, stream => stream.set_deadline(deadline))
-    }
-
-    /// Sets the time from which on reads fail with [`TimedOut`](io::ErrorKind::TimedOut), or clears it.
-    /// It applies to reads that wait already, too.
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_read_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        any!(self, stream => stream.set_read_deadline(deadline))
-    }
-
-    /// Sets the time from which on writes fail with [`TimedOut`](io::ErrorKind::TimedOut), or clears it.
-    /// It applies to writes that wait already, too.
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_write_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        any!(self, stream => stream.set_write_deadline(deadline))
-    }
-
-    /// Whether reads and writes fail with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of waiting,
-    /// from the next call on.
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        any!(self, stream => stream.set_nonblocking(nonblocking))
-    }
-
-    /// Takes the error that is pending on the socket.
-    ///
-    /// # Errors
-    ///
-    /// If it can't be asked for, for instance after [`close`](Self::close).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        any!(self, stream => stream.take_error())
+    shared::timeouts!();
+    shared::deadlines!();
+    shared::wait_readable!();
+    shared::wait_writable!();
+    shared::take_error!();
+    shared::nonblocking! {
+        /// Whether reads and writes fail with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of
+        /// waiting, from the next call on.
     }
 
     /// Closes the connection, for all handles: calls under way and later ones fail with an error that
@@ -267,6 +197,19 @@ impl Write for Conn {
 impl From<TcpStream> for Conn {
     fn from(stream: TcpStream) -> Conn {
         Conn::Tcp(stream)
+    }
+}
+
+impl From<UnixStream> for Conn {
+    fn from(stream: UnixStream) -> Conn {
+        Conn::Unix(stream)
+    }
+}
+
+impl HasSocket for Conn {
+    #[inline]
+    fn socket(&self) -> &Socket {
+        any!(self, stream => stream.socket())
     }
 }
 

@@ -1,12 +1,13 @@
 //! [`Listener`]: what connections come from, over whatever network.
 
 use crate::network::{Addr, Conn};
-use crate::{TcpListener, is_closed};
+use crate::shared::{self, HasSocket};
+use crate::socket::Socket;
+use crate::{TcpListener, UnixListener, is_closed};
 use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::time::Instant;
 
 /// A listening socket: what [`listen`](crate::listen) returns.
 ///
@@ -27,6 +28,8 @@ use std::time::Instant;
 pub enum Listener {
     /// For TCP.
     Tcp(TcpListener),
+    /// For a Unix socket.
+    Unix(UnixListener),
 }
 
 /// The same expression for the listener in any variant.
@@ -34,6 +37,7 @@ macro_rules! any {
     ($listener:expr, $inner:ident => $body:expr) => {
         match $listener {
             Listener::Tcp($inner) => $body,
+            Listener::Unix($inner) => $body,
         }
     };
 }
@@ -43,6 +47,7 @@ impl Listener {
     pub fn network(&self) -> &'static str {
         match self {
             Listener::Tcp(_) => "tcp",
+            Listener::Unix(_) => "unix",
         }
     }
 
@@ -57,7 +62,7 @@ impl Listener {
     pub fn accept(&self) -> io::Result<(Conn, Addr)> {
         any!(self, inner => {
             let (stream, peer) = inner.accept()?;
-            Ok((stream.into(), peer.into()))
+            Ok((stream.into(), Addr::of_system(peer)))
         })
     }
 
@@ -73,7 +78,7 @@ impl Listener {
     ///
     /// After [`close`](Self::close).
     pub fn local_addr(&self) -> io::Result<Addr> {
-        any!(self, inner => inner.local_addr().map(Addr::from))
+        any!(self, inner => inner.local_addr().map(Addr::of_system))
     }
 
     /// Another handle to the same socket: they share everything, also the deadline and being closed.
@@ -85,24 +90,12 @@ impl Listener {
         any!(self, inner => inner.try_clone().map(Listener::from))
     }
 
-    /// Sets when [`accept`](Self::accept) gives up, or lets it wait for ever. Applies to a call that
-    /// waits already, too; a time in the past ends it at once.
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        any!(self, inner => inner.set_deadline(deadline))
-    }
-
-    /// Whether [`accept`](Self::accept) fails with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of
-    /// waiting, from its next call on.
-    ///
-    /// # Errors
-    ///
-    /// After [`close`](Self::close).
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        any!(self, inner => inner.set_nonblocking(nonblocking))
+    shared::deadline!();
+    shared::wait_readable!();
+    shared::take_error!();
+    shared::nonblocking! {
+        /// Whether [`accept`](Self::accept) fails with [`WouldBlock`](io::ErrorKind::WouldBlock) instead of
+        /// waiting, from its next call on.
     }
 
     /// Stops listening, for all handles: calls under way and later ones fail with an error that
@@ -119,6 +112,19 @@ impl Listener {
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Listener {
         Listener::Tcp(listener)
+    }
+}
+
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Listener {
+        Listener::Unix(listener)
+    }
+}
+
+impl HasSocket for Listener {
+    #[inline]
+    fn socket(&self) -> &Socket {
+        any!(self, inner => inner.socket())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! * `INTERESTS`: what a socket is registered for;
 //! * `BACKLOG`: the longest queue of connections not yet accepted;
-//! * `raise_descriptor_limit()`;
+//! * `raise_descriptor_limit()`, `descriptor_limit()`;
 //! * `placeholder()` and `replace(fd, placeholder)`: a descriptor on which every call fails, and
 //!   putting it atomically in place of another one, which is closed by that;
 //! * `is_ready(fd, way)`: whether an operation would have a result, without waiting;
@@ -15,7 +15,9 @@
 //!   can't by an error that `is_unsupported` knows, having moved none;
 //! * `recv_from`, `peek_from`, `send_to`: the same with addresses, for datagrams, which are not clamped;
 //! * `to_unix`, `from_unix`: addresses of Unix sockets, between socket2's type and std's;
-//!   `peer_credentials`;
+//!   `peer_credentials`; `is_shut_down`: will nothing come any more, by `shutdown`?
+//! * `take_inherited`, `duplicate_above`, `move_to`, `MOST_DESCRIPTORS`: descriptors that pass from a
+//!   process to its child;
 //! * `in_progress(error)`: has a non-blocking connect only been started?
 //! * `is_nonblocking(fd)`.
 //!

@@ -3,6 +3,7 @@
 //! Accepting always asks the system: an accepted connection does not tell whether there is another.
 
 use super::{TcpStream, ip_address};
+use crate::option::{self, option};
 use crate::resolve::{self, ToSocketAddrs};
 use crate::shared;
 use crate::socket::{Socket, Way};
@@ -19,8 +20,14 @@ use std::net::SocketAddr;
 /// # Beyond and apart from std
 ///
 /// * [`set_deadline`](Self::set_deadline) and [`close`](Self::close), as in Go; `close` ends an
-///   [`accept`](Self::accept) under way.
+///   [`accept`](Self::accept) under way. [`wait_readable`](Self::wait_readable).
+/// * At the deadline the error is [`TimedOut`](io::ErrorKind::TimedOut).
+/// * More options, such as [`set_recv_buffer_size`](Self::set_recv_buffer_size). For all others there is
+///   `socket2::SockRef::from(&listener)`.
+/// * [`into_incoming`](Self::into_incoming), which is not stable in std.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
+/// * For the system the socket is non-blocking always; [`set_nonblocking`](Self::set_nonblocking) is a
+///   setting of the socket's here, shared by its clones.
 /// * [`incoming`](Self::incoming) ends when the listener is closed.
 /// * Converting from and to std's type and `OwnedFd` may fail: `TryFrom`, and
 ///   [`into_std`](Self::into_std), instead of `From`, `FromRawFd` and `IntoRawFd`.
@@ -118,24 +125,30 @@ impl TcpListener {
 
     shared::clones!(socket);
 
-    /// Sets the time to live of packets that are sent.
+    /// Fails, as with std: the socket is bound already.
     ///
     /// # Errors
     ///
-    /// The system's, or closed.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket.control(|fd| SockRef::from(&fd).set_ttl_v4(ttl))
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) with an IPv6 address, the system's with an IPv4 one;
+    /// closed.
+    #[deprecated = "this option can only be set before the socket is bound"]
+    pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
+        option(&self.socket, |socket| socket.set_only_v6(only_v6))
     }
 
-    /// See [`set_ttl`](Self::set_ttl).
+    /// Does it take connections by IPv6 only, if it has an IPv6 address? (In std deprecated, together
+    /// with its setter.)
     ///
     /// # Errors
     ///
-    /// The system's, or closed.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.socket.control(|fd| SockRef::from(&fd).ttl_v4())
+    /// The system's, for instance if the address is IPv4; closed.
+    pub fn only_v6(&self) -> io::Result<bool> {
+        option(&self.socket, |socket| socket.only_v6())
     }
 
+    option::time_to_live!();
+    option::buffer_sizes!();
+    option::reuse!();
     shared::wait_readable!();
     shared::take_error!();
     shared::nonblocking! {

@@ -11,7 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 
 /// The IP address that the system gave for a TCP socket.
-fn ip_address(addr: SockAddr) -> io::Result<SocketAddr> {
+pub(crate) fn ip_address(addr: SockAddr) -> io::Result<SocketAddr> {
     addr.as_socket()
         .ok_or_else(|| io::Error::other("the socket's address is not an IP address"))
 }

@@ -3,8 +3,10 @@
 //! Connecting and what only TCP has; the rest is from [`shared`].
 
 use super::ip_address;
+use crate::connect;
 use crate::metrics;
-use crate::resolve::{self, ToSocketAddrs};
+use crate::option::{self, KeepAlive, option};
+use crate::resolve::ToSocketAddrs;
 use crate::shared::{self, Stream};
 use crate::socket::{Patience, Socket, Way};
 use crate::sys;
@@ -24,10 +26,16 @@ use std::time::Duration;
 ///
 /// # Beyond and apart from std
 ///
-/// * Deadlines ([`set_deadline`](Self::set_deadline) and others) and [`close`](Self::close), as in Go.
+/// * Deadlines ([`set_deadline`](Self::set_deadline) and others) and [`close`](Self::close), as in Go;
+///   [`wait_readable`](Self::wait_readable) and [`wait_writable`](Self::wait_writable).
+/// * More options, such as [`set_keepalive`](Self::set_keepalive). For all others there is
+///   `socket2::SockRef::from(&stream)`.
 /// * Timeouts and deadlines both report [`TimedOut`](io::ErrorKind::TimedOut); the earlier applies.
 ///   A timeout counts per call, from its first wait.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
+/// * For the system the socket is non-blocking always; [`set_nonblocking`](Self::set_nonblocking) is a
+///   setting of the socket's here, shared by its clones.
+/// * [`set_linger`](Self::set_linger), which is not stable in std.
 /// * Reading into, or writing from, an empty buffer returns 0 without waiting.
 /// * `write!` formats into memory first, then writes.
 /// * Converting from and to std's type and `OwnedFd` may fail: `TryFrom`, and
@@ -74,12 +82,16 @@ impl TcpStream {
 
     /// Connects to the first of the addresses that works.
     ///
+    /// They are tried in turn, as std does. Where there are both IPv6 and IPv4 addresses, those of the
+    /// other family than the first one's are tried beside if the first ones take longer than 300 ms, as
+    /// Go does: a family that is not connected costs no more than that.
+    ///
     /// # Errors
     ///
     /// The last address's error, for instance
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused).
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
-        resolve::each(addr, |addr| metrics::connected(Self::dial(addr, None)))
+        connect::first(addr)
     }
 
     /// Connects to one address, in a limited time.
@@ -95,29 +107,44 @@ impl TcpStream {
                 "cannot set a 0 duration timeout",
             ));
         }
-        metrics::connected(Self::dial(*addr, Some(timeout)))
+        let connect = || {
+            let mut patience = Patience::new(timeout);
+            let (stream, started) = Self::start(Self::socket_for(*addr)?, *addr)?;
+            if started {
+                stream.finish(&mut patience)?;
+            }
+            Ok(stream)
+        };
+        metrics::connected(connect())
     }
 
-    fn dial(addr: SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
-        let mut patience = timeout.map_or_else(Patience::endless, Patience::new);
+    /// A socket to connect to this address with.
+    pub(crate) fn socket_for(addr: SocketAddr) -> io::Result<socket2::Socket> {
         let kind = Type::STREAM.nonblocking().cloexec();
-        let socket =
-            socket2::Socket::new_raw(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
+        socket2::Socket::new_raw(Domain::for_address(addr), kind, Some(Protocol::TCP))
+    }
+
+    /// Starts connecting. `true`: [`finish`](Self::finish) has to be called.
+    pub(crate) fn start(
+        socket: socket2::Socket,
+        addr: SocketAddr,
+    ) -> io::Result<(TcpStream, bool)> {
         let started = match socket.connect(&addr.into()) {
             Ok(()) => false,
             Err(error) if sys::in_progress(&error) => true,
             Err(error) => return Err(error),
         };
-        let stream = Self::open(socket.into(), false)?;
-        if started {
-            stream.socket.turn(Way::Write, &mut patience)?.io(
-                WaitReason::NetConnect,
-                &mut patience,
-                connected,
-                |_| false,
-            )?;
-        }
-        Ok(stream)
+        Ok((Self::open(socket.into(), false)?, started))
+    }
+
+    /// Waits until the connection is made, or can't be.
+    pub(crate) fn finish(&self, patience: &mut Patience) -> io::Result<()> {
+        self.socket.turn(Way::Write, patience)?.io(
+            WaitReason::NetConnect,
+            patience,
+            connected,
+            |_| false,
+        )
     }
 
     /// The other end's address.
@@ -186,8 +213,7 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).set_linger(linger))
+        option(&self.socket, |socket| socket.set_linger(linger))
     }
 
     /// See [`set_linger`](Self::set_linger).
@@ -196,7 +222,7 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        self.socket.control(|fd| SockRef::from(&fd).linger())
+        option(&self.socket, |socket| socket.linger())
     }
 
     /// Whether small writes are sent at once instead of being gathered while others are under way.
@@ -205,8 +231,7 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).set_tcp_nodelay(nodelay))
+        option(&self.socket, |socket| socket.set_tcp_nodelay(nodelay))
     }
 
     /// See [`set_nodelay`](Self::set_nodelay).
@@ -215,27 +240,75 @@ impl TcpStream {
     ///
     /// The system's, or closed.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket.control(|fd| SockRef::from(&fd).tcp_nodelay())
+        option(&self.socket, |socket| socket.tcp_nodelay())
     }
 
-    /// Sets the time to live of packets that are sent.
+    /// Whether what comes is acknowledged at once, for now: the system falls back into delaying it.
+    /// With std it is a method of `os::linux::net::TcpStreamExt`.
     ///
     /// # Errors
     ///
     /// The system's, or closed.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket.control(|fd| SockRef::from(&fd).set_ttl_v4(ttl))
+    pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
+        option(&self.socket, |socket| socket.set_tcp_quickack(quickack))
     }
 
-    /// See [`set_ttl`](Self::set_ttl).
+    /// See [`set_quickack`](Self::set_quickack).
     ///
     /// # Errors
     ///
     /// The system's, or closed.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.socket.control(|fd| SockRef::from(&fd).ttl_v4())
+    pub fn quickack(&self) -> io::Result<bool> {
+        option(&self.socket, |socket| socket.tcp_quickack())
     }
 
+    /// Whether, and when, the peer of an idle connection is probed: see [`KeepAlive`]. As with std, it
+    /// is not, to begin with.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for what the system can't do; closed.
+    pub fn set_keepalive(&self, keepalive: Option<KeepAlive>) -> io::Result<()> {
+        option(&self.socket, |socket| {
+            option::set_keepalive(socket, keepalive)
+        })
+    }
+
+    /// See [`set_keepalive`](Self::set_keepalive).
+    ///
+    /// # Errors
+    ///
+    /// The system's, or closed.
+    pub fn keepalive(&self) -> io::Result<Option<KeepAlive>> {
+        option(&self.socket, option::keepalive)
+    }
+
+    /// Sets how long written bytes may stay without acknowledgement (or, if the peer has no room for
+    /// them, unsent) until the connection is broken (`TCP_USER_TIMEOUT`); `None` is the system's
+    /// default, some 15 minutes. It also ends the probes of [`set_keepalive`](Self::set_keepalive).
+    ///
+    /// In milliseconds, rounded up; what is more than the system can hold, 24 days, is taken for that.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero; closed.
+    pub fn set_tcp_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        option(&self.socket, |socket| {
+            option::set_user_timeout(socket, timeout)
+        })
+    }
+
+    /// See [`set_tcp_user_timeout`](Self::set_tcp_user_timeout).
+    ///
+    /// # Errors
+    ///
+    /// The system's, or closed.
+    pub fn tcp_user_timeout(&self) -> io::Result<Option<Duration>> {
+        option(&self.socket, |socket| socket.tcp_user_timeout())
+    }
+
+    option::time_to_live!();
+    option::buffer_sizes!();
     shared::wait_readable!();
     shared::wait_writable!();
     shared::take_error!();

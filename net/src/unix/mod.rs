@@ -30,7 +30,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr;
 
 /// A socket of ours, not bound yet.
-fn new(kind: Type) -> io::Result<socket2::Socket> {
+pub(crate) fn new(kind: Type) -> io::Result<socket2::Socket> {
     socket2::Socket::new_raw(Domain::UNIX, kind.nonblocking().cloexec(), None)
 }
 

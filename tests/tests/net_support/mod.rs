@@ -4,12 +4,16 @@
 #![allow(dead_code, unused_imports)]
 
 mod cast;
+mod directory;
 mod load;
 mod process;
+mod scenario;
 
 pub(crate) use cast::{Cast, Task, everywhere, under_other_settings};
+pub(crate) use directory::Directory;
 pub(crate) use load::{Load, Sample, Summary};
 pub(crate) use process::Process;
+pub(crate) use scenario::{scenario, under_all_settings};
 
 use corio_net::{TcpListener, TcpStream, is_closed};
 use std::fmt::Debug;

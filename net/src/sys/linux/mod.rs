@@ -5,12 +5,14 @@
 //! operations per call.
 
 mod datagram;
+mod inherit;
 mod transfer;
 mod unix;
 
 pub(crate) use datagram::{peek_from, recv_from, send_to};
+pub(crate) use inherit::{MOST_DESCRIPTORS, duplicate_above, move_to, take_inherited};
 pub(crate) use transfer::*;
-pub(crate) use unix::{from_unix, peer_credentials, to_unix};
+pub(crate) use unix::{from_unix, is_shut_down, peer_credentials, to_unix};
 
 use super::{MAX_BYTES, MAX_SLICES};
 use crate::socket::Way;
@@ -46,6 +48,17 @@ pub(crate) fn raise_descriptor_limit() {
             libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
         }
     }
+}
+
+/// How many descriptors the process may have.
+pub(crate) fn descriptor_limit() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the pointer is to a live `rlimit`.
+    let done = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    (done == 0).then_some(limit.rlim_cur)
 }
 
 /// A descriptor that stands for a place in the file system only: reading, writing and every socket

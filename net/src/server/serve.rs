@@ -1,0 +1,138 @@
+//! One connection, from its goroutine's side: hooks, the handler, and the end, whatever way it comes.
+
+use crate::metrics;
+use crate::network::Conn;
+use crate::server::config::Refusal;
+use crate::server::connection::{Connection, ConnectionInfo, ConnectionState};
+use crate::server::registry::{Entry, Place, Shared, count};
+use crate::shared::HasSocket;
+use socket2::SockRef;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A registered connection on its way through its goroutine. Dropping it ends it: it is deregistered, closed,
+/// its hook is told, and its place is free, in this order.
+struct Served {
+    /// `None` only while it is dropped.
+    entry: Option<Arc<Entry>>,
+    /// Its goroutine has begun.
+    begun: bool,
+    place: Place,
+}
+
+impl Shared {
+    /// Serves an accepted connection in a goroutine of its own, or refuses it.
+    pub(super) fn receive(
+        self: &Arc<Self>,
+        conn: Conn,
+        info: ConnectionInfo,
+        place: Option<Place>,
+    ) {
+        count(&self.counters.accepted);
+        // They fail only if the connection was closed already, by nobody.
+        let _ = conn.set_read_timeout(self.config.read_timeout);
+        let _ = conn.set_write_timeout(self.config.write_timeout);
+        if !self.is_admitted(&info) {
+            return self.refuse(&conn, &info, Refusal::Denied);
+        }
+        let (entry, place) = match self.register(conn, info, place) {
+            Ok(registered) => registered,
+            Err((conn, info, refusal)) => return self.refuse(&conn, &info, refusal),
+        };
+        let served = Served {
+            entry: Some(Arc::clone(&entry)),
+            begun: false,
+            place,
+        };
+        let info = &entry.info;
+        let name = format!("{}:conn {} {}", self.config.name, info.id, info.peer);
+        let mut builder = corio::Builder::new().name(name);
+        if let Some(bytes) = self.config.stack_size {
+            builder = builder.stack_size(bytes);
+        }
+        if builder.spawn(move || served.run()).is_err() {
+            // The closure is gone, and with it what was registered.
+            self.refuse(&entry.conn, &entry.info, Refusal::NoGoroutine);
+        }
+    }
+
+    fn is_admitted(&self, info: &ConnectionInfo) -> bool {
+        use crate::server::config::Admission;
+        let Some(hook) = &self.config.admit else {
+            return true;
+        };
+        self.guard(|| hook(info)) == Some(Admission::Admit)
+    }
+
+    /// Tells a connection's end that it will not be served.
+    pub(super) fn refuse(&self, conn: &Conn, info: &ConnectionInfo, refusal: Refusal) {
+        count(&self.counters.refused);
+        if let Some(hook) = &self.config.on_refused {
+            self.guard(|| hook(info, conn, refusal));
+        } else {
+            // Closing resets it then, and leaves nothing behind in the system. Should that fail, the
+            // peer sees the end of the stream.
+            let _ = conn
+                .socket()
+                .control(|fd| SockRef::from(&fd).set_linger(Some(Duration::ZERO)));
+        }
+    }
+}
+
+impl Served {
+    fn run(mut self) {
+        let shared = Arc::clone(self.place.shared());
+        let entry = self.entry.as_ref().expect("taken only by drop");
+        self.begun = true;
+        shared.tell(&entry.info, ConnectionState::New);
+        let mut connection = Connection::new(&shared, entry);
+        let handler = || (shared.config.handler)(&mut connection);
+        // What the handler has left half changed, it alone can see.
+        let outcome = catch_unwind(AssertUnwindSafe(handler));
+        drop(connection);
+        match outcome {
+            Ok(Ok(())) => {}
+            // The server itself has closed it.
+            Ok(Err(_)) if entry.word.is_closed() => {}
+            Ok(Err(error)) => {
+                count(&shared.counters.handler_errors);
+                if let Some(hook) = &shared.config.on_error {
+                    shared.guard(|| hook(&entry.info, &error));
+                }
+            }
+            Err(payload) => {
+                count(&shared.counters.panics);
+                metrics::panicked();
+                if let Some(hook) = &shared.config.on_panic {
+                    shared.guard(|| hook(&entry.info, &*payload));
+                }
+                drop(self);
+                // So that it is reported as every goroutine's, or ends the process, as configured.
+                resume_unwind(payload);
+            }
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let Some(entry) = self.entry.take() else {
+            return;
+        };
+        let shared = self.place.shared();
+        shared.deregister(&entry);
+        if !self.begun {
+            // It is about to be refused.
+            return;
+        }
+        if entry.conn.socket().is_shared() {
+            // Somebody has a clone. It fails if it was closed before.
+            let _ = entry.conn.close();
+        }
+        // Nobody else has it: who looks at connections does so under the registry's lock.
+        let info = entry.info.clone();
+        drop(entry);
+        shared.tell(&info, ConnectionState::Closed);
+    }
+}

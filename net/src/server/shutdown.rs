@@ -1,0 +1,263 @@
+//! How a server starts, and the supervisor: the goroutine that ends it.
+//!
+//! The supervisor sleeps until somebody asks for the shutdown, or a signal comes. AcceptAction it alone changes the
+//! phase ([`registry`](super::registry)). In each step it does what is due, and says until when it may sleep;
+//! it is woken for everything that may change that: an earlier deadline, a new connection, the last
+//! place and the last accept loop being given up. No user code runs on it.
+
+use crate::network::{Conn, Listener};
+use crate::server::accept::AcceptLoop;
+use crate::server::config::{Config, ServerWarning};
+use crate::server::handle::ServerHandle;
+use crate::server::registry::{Phase, Port, Registry, Shared};
+use crate::server::state::State;
+use crate::shared::HasSocket;
+use crate::sys;
+use corio::channel::{Receiver, at, never};
+use corio::select;
+use corio::signal::{self, Signal};
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long handlers have to return after their connections were closed by force, before the shutdown is
+/// reported without them.
+const UNWINDING: Duration = Duration::from_secs(1);
+
+/// See [`Server::start`](crate::Server::start).
+pub(super) fn start(config: Config, listeners: Vec<Listener>) -> io::Result<ServerHandle> {
+    config.check()?;
+    if listeners.is_empty() {
+        let problem = "a server needs a listener";
+        return Err(io::Error::new(ErrorKind::InvalidInput, problem));
+    }
+    let mut ports = Vec::new();
+    for listener in listeners {
+        let addr = Arc::new(listener.local_addr()?);
+        ports.push(Port { listener, addr });
+    }
+    let signals = match config.signals.as_slice() {
+        [] => never(),
+        signals => signal::notify(signals)?,
+    };
+    let shared = Shared::new(config, ports);
+    warn(&shared);
+    let started = spawn(&shared, signals);
+    // Lets the accept loops go, one way or the other.
+    shared.lock().phase = match started {
+        Ok(()) => Phase::Serving,
+        Err(_) => Phase::Ended,
+    };
+    shared.tell_waiting();
+    shared.wake();
+    started.map(|()| ServerHandle::new(&shared))
+}
+
+fn spawn(shared: &Arc<Shared>, signals: Receiver<Signal>) -> io::Result<()> {
+    let name = &shared.config.name;
+    for (index, port) in shared.ports.iter().enumerate() {
+        let accept = AcceptLoop::new(shared, index);
+        corio::Builder::new()
+            .name(format!("{name}:accept {}", port.addr))
+            .spawn(move || accept.run())?;
+    }
+    let supervisor = Supervisor {
+        shared: Arc::clone(shared),
+        begun: Instant::now(),
+        forced: None,
+    };
+    corio::Builder::new()
+        .name(format!("{name}:supervisor"))
+        .spawn(move || supervisor.run(signals))?;
+    Ok(())
+}
+
+/// Would the limits fit into the system's?
+fn warn(shared: &Shared) {
+    let max_connections = shared.config.max_connections;
+    if max_connections == usize::MAX {
+        return;
+    }
+    let needed = max_connections.saturating_add(shared.ports.len()) as u64;
+    let Some(limit) = sys::descriptor_limit().filter(|limit| *limit < needed) else {
+        return;
+    };
+    let warning = ServerWarning::Descriptors {
+        max_connections,
+        limit,
+    };
+    match &shared.config.on_warning {
+        Some(hook) => {
+            shared.guard(|| hook(&warning));
+        }
+        None => eprintln!("{}: {warning}", shared.config.name),
+    }
+}
+
+struct Supervisor {
+    shared: Arc<Shared>,
+    /// When the shutdown began.
+    begun: Instant,
+    /// When connections were closed by force.
+    forced: Option<Instant>,
+}
+
+/// What comes after a step.
+enum Step {
+    /// Sleep, until then or until woken.
+    Until(Option<Instant>),
+    /// There is nothing left.
+    Over,
+}
+
+impl Supervisor {
+    fn run(mut self, mut signals: Receiver<Signal>) {
+        let shared = Arc::clone(&self.shared);
+        while let Step::Until(alarm) = self.step() {
+            let alarm = alarm.map_or_else(never, at);
+            select! {
+                recv(shared.woken) -> _ => {}
+                recv(alarm) -> _ => {}
+                recv(signals) -> signal => match signal {
+                    Ok(_) => {
+                        let grace = shared.config.signal_grace;
+                        ServerHandle::new(&shared).begin_shutdown(grace);
+                    }
+                    // Somebody has reset it.
+                    Err(_) => signals = never(),
+                }
+            }
+        }
+        drop(signals);
+        let mut registry = shared.lock();
+        registry.phase = Phase::Ended;
+        if registry.report.is_none() {
+            registry.report = Some(registry.tally.taken(self.begun, 0));
+        }
+        drop(registry);
+        shared.tell_news();
+    }
+
+    fn step(&mut self) -> Step {
+        let shared = Arc::clone(&self.shared);
+        let mut registry = shared.lock();
+        match registry.phase {
+            Phase::Starting => return Step::Until(None),
+            Phase::Serving => {
+                // Without a listener there is nothing to wait for but the connections' end.
+                if registry.loops == 0 && registry.requested.is_none() {
+                    registry.requested = Some(None);
+                }
+                if registry.requested.is_none() {
+                    return Step::Until(None);
+                }
+                self.stop(&mut registry);
+                drop(registry);
+                self.tell();
+                registry = shared.lock();
+            }
+            Phase::Ended => return Step::Over,
+            Phase::Draining | Phase::Closing => {}
+        }
+        if registry.is_over() {
+            return Step::Over;
+        }
+        let now = Instant::now();
+        let deadline = registry.requested.flatten();
+        if registry.phase == Phase::Draining && deadline.is_none_or(|deadline| now < deadline) {
+            let grace = self.close_quiet(&mut registry, now);
+            return Step::Until(deadline.into_iter().chain(grace).min());
+        }
+        let forced = *self.forced.get_or_insert(now);
+        if registry.phase == Phase::Draining {
+            close_all(&mut registry);
+            shared.tell_waiting();
+        }
+        if registry.report.is_some() {
+            return Step::Until(None);
+        }
+        if now < forced + UNWINDING {
+            return Step::Until(Some(forced + UNWINDING));
+        }
+        let unfinished = registry.connections.len();
+        registry.report = Some(registry.tally.taken(self.begun, unfinished));
+        drop(registry);
+        shared.tell_news();
+        Step::Until(None)
+    }
+
+    /// Begins the shutdown, for those who hold the lock.
+    fn stop(&mut self, registry: &mut Registry) {
+        self.begun = Instant::now();
+        registry.phase = Phase::Draining;
+        for entry in registry.connections.values() {
+            entry.word.stop();
+        }
+    }
+
+    /// Tells everybody that the shutdown has begun.
+    fn tell(&self) {
+        self.shared.tell_waiting();
+        self.shared.cancel.cancel();
+        for port in &self.shared.ports {
+            // It fails if the listener is closed; then its loop ends by itself.
+            let _ = port.listener.set_deadline(Some(self.begun));
+        }
+    }
+
+    /// Closes idle connections, and new ones whose time is over; returns when the next one's is.
+    fn close_quiet(&self, registry: &mut Registry, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        let mut closed = 0;
+        for entry in registry.connections.values() {
+            match entry.word.state() {
+                State::Active | State::Closed => continue,
+                State::Idle => {}
+                State::New => match entry.accepted.checked_add(self.shared.config.new_grace) {
+                    Some(end) if end <= now => {}
+                    end => {
+                        next = next.into_iter().chain(end).min();
+                        continue;
+                    }
+                },
+            }
+            // Looked at before as well, so that a request on its way isn't held up.
+            if !is_quiet(&entry.conn) {
+                continue;
+            }
+            let Some(claim) = entry.word.claim() else {
+                continue;
+            };
+            if is_quiet(&entry.conn) {
+                claim.close();
+                // It fails if its handler has closed it.
+                let _ = entry.conn.close();
+                closed += 1;
+            } else {
+                claim.give_up();
+            }
+        }
+        registry.tally.idle_closed += closed;
+        next
+    }
+}
+
+/// Closes every connection.
+fn close_all(registry: &mut Registry) {
+    registry.phase = Phase::Closing;
+    let mut forced = 0;
+    for entry in registry.connections.values() {
+        if entry.word.force() {
+            forced += 1;
+        }
+        // It fails if it is closed already.
+        let _ = entry.conn.close();
+    }
+    registry.tally.forced += forced;
+}
+
+/// Is there nothing to read, not even the end?
+fn is_quiet(conn: &Conn) -> bool {
+    let peeked = conn.socket().control(|fd| sys::peek(fd, &mut [0]));
+    matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
+}

@@ -1,0 +1,217 @@
+//! A peer behind a black hole: packets vanish, and nobody says so.
+
+use super::{
+    ATTACK, Baseline, ENDLESS, LONG, Service, after, assert_kind, bytes, permitted, receive, send,
+};
+use crate::Scenario;
+use crate::network::{Far, nft, veth};
+use corio_net::{TcpStream, is_closed};
+use socket2::{SockRef, TcpKeepalive};
+use std::fmt::Debug;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(super) const SCENARIOS: &[(&str, Scenario)] = &[
+    ("fault_black_hole", |_| black_hole()),
+    ("fault_silence", silence),
+];
+
+/// Long enough to be noticed.
+const SHORT: Duration = Duration::from_millis(80);
+
+fn cabled() -> Far {
+    let far = permitted(Far::new());
+    permitted(veth::join(&far));
+    far
+}
+
+/// A connection that is to be used for an attack, ours.
+fn attack(addr: SocketAddr) -> Arc<TcpStream> {
+    let stream = TcpStream::connect_timeout(&addr, LONG).unwrap();
+    (&stream).write_all(&[ATTACK]).unwrap();
+    // The server has it.
+    let mut byte = [0];
+    (&stream).read_exact(&mut byte).unwrap();
+    Arc::new(stream)
+}
+
+/// Every way to wait ends at its deadline, and a connection that was patient goes on when the hole is
+/// gone, with all that was written meanwhile. On a goroutine and on a plain thread.
+fn black_hole() {
+    const ANSWER: u64 = 100_000;
+    let far = cabled();
+    let baseline = Baseline::new();
+    let service = Service::on_goroutines(far.listen(), |mut stream: TcpStream| {
+        stream.write_all(b"!").unwrap();
+        let received = receive(&stream, 3, ENDLESS);
+        send(&stream, 4, ANSWER).unwrap();
+        received.unwrap()
+    });
+    // One that loses patience itself.
+    let impatient = Service::on_goroutines(far.listen(), |mut stream: TcpStream| {
+        stream.write_all(b"!").unwrap();
+        stream.set_read_timeout(Some(SHORT)).unwrap();
+        assert_kind(stream.read(&mut [0]), ErrorKind::TimedOut);
+    });
+    service.check();
+    for on_goroutine in [true, false] {
+        let stream = attack(service.addr);
+        let unheard: Vec<_> = (0..3).map(|_| attack(impatient.addr)).collect();
+        permitted(nft::black_hole(&far));
+        let addr = service.addr;
+        let body = move || {
+            connects(addr);
+            given_up_by_the_system(&unheard[0], &unheard[1]);
+            (waits(&stream), stream)
+        };
+        let (sent, stream) = if on_goroutine {
+            corio::spawn(body).join().unwrap()
+        } else {
+            thread::spawn(body).join().unwrap()
+        };
+        for _ in 0..3 {
+            impatient.outcome();
+        }
+        assert!(nft::hits(&far).iter().any(|&hits| hits > 0));
+        nft::clear(&far);
+        stream.set_deadline(after(LONG)).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(receive(&*stream, 4, ENDLESS).unwrap(), ANSWER);
+        assert_eq!(service.outcome(), sent);
+        service.check();
+    }
+    impatient.stop();
+    service.stop();
+    baseline.check();
+}
+
+/// Asserts that `wait` runs out of a [`SHORT`] time.
+fn runs_out<T: Debug>(wait: impl FnOnce() -> io::Result<T>) {
+    let start = Instant::now();
+    let error = wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+    assert_eq!(error.raw_os_error(), None, "it is ours");
+    assert!(start.elapsed() >= SHORT, "{:?}", start.elapsed());
+}
+
+fn connects(addr: SocketAddr) {
+    runs_out(|| TcpStream::connect_timeout(&addr, SHORT));
+}
+
+/// Waits on a connection whose peer can't be heard; returns how many bytes it took nevertheless.
+fn waits(stream: &Arc<TcpStream>) -> u64 {
+    let mut byte = [0];
+    stream.set_read_deadline(after(SHORT)).unwrap();
+    runs_out(|| (&**stream).read(&mut byte));
+    assert_kind((&**stream).read(&mut byte), ErrorKind::TimedOut);
+    stream.set_read_deadline(None).unwrap();
+    stream.set_read_timeout(Some(SHORT)).unwrap();
+    runs_out(|| (&**stream).read(&mut byte));
+    stream.set_read_timeout(None).unwrap();
+    // A deadline that comes while it waits.
+    let other = Arc::clone(stream);
+    let setter = corio::spawn(move || {
+        corio::sleep(SHORT);
+        other.set_read_deadline(Some(Instant::now())).unwrap();
+    });
+    runs_out(|| (&**stream).read(&mut byte));
+    setter.join().unwrap();
+    stream.set_read_deadline(None).unwrap();
+    let mut at = 0;
+    // Until there is no room left, and then twice more.
+    stream.set_write_deadline(after(SHORT)).unwrap();
+    runs_out(|| write_on(stream, &mut at));
+    stream.set_write_deadline(after(SHORT)).unwrap();
+    runs_out(|| write_on(stream, &mut at));
+    stream.set_write_deadline(None).unwrap();
+    stream.set_write_timeout(Some(SHORT)).unwrap();
+    runs_out(|| write_on(stream, &mut at));
+    stream.set_write_timeout(None).unwrap();
+    at
+}
+
+/// Writes on from this place of the stream, which moves, until an error.
+fn write_on(mut stream: &TcpStream, at: &mut u64) -> io::Result<()> {
+    loop {
+        *at += stream.write(&bytes(3, *at, 10_007))? as u64;
+    }
+}
+
+/// The system itself gives up, if it was asked to: on bytes that nobody acknowledges, and on a silent
+/// peer.
+fn given_up_by_the_system(sending: &TcpStream, idle: &TcpStream) {
+    let options = SockRef::from(sending);
+    options.set_tcp_user_timeout(Some(4 * SHORT)).unwrap();
+    let probes = TcpKeepalive::new()
+        .with_time(Duration::from_secs(1))
+        .with_interval(Duration::from_secs(1))
+        .with_retries(1);
+    SockRef::from(idle).set_tcp_keepalive(&probes).unwrap();
+    (&*sending).write_all(b"is anybody there?").unwrap();
+    for mut stream in [sending, idle] {
+        stream.set_read_deadline(after(LONG)).unwrap();
+        let error = stream.read(&mut [0]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ETIMEDOUT), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+}
+
+/// So many clients vanish without a trace. Deadlines set later, and closing, end the reads that wait for
+/// them.
+fn silence(args: &[String]) {
+    let count: usize = args[0].parse().unwrap();
+    let far = cabled();
+    let baseline = Baseline::new();
+    let waiting = Arc::new(Mutex::new(Vec::new()));
+    let theirs = Arc::clone(&waiting);
+    let service = Service::on_goroutines(far.listen(), move |stream: TcpStream| {
+        let stream = Arc::new(stream);
+        let mut message = [0; 3];
+        (&*stream).read_exact(&mut message).unwrap();
+        assert_eq!(&message, b"hal");
+        theirs.lock().unwrap().push(Arc::clone(&stream));
+        (&*stream).read(&mut message).map(drop)
+    });
+    let mut client = Command::new(std::env::current_exe().unwrap())
+        .args(["fault_abandoner", &service.addr.to_string(), &args[0]])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut lines = BufReader::new(client.stdout.take().unwrap());
+    lines.read_line(&mut line).unwrap();
+    assert_eq!(line, format!("open: {count}\n"));
+    corio_tests::wait_until("all read", || waiting.lock().unwrap().len() == count);
+    permitted(nft::black_hole(&far));
+    drop(lines);
+    client.kill().unwrap();
+    client.wait().unwrap();
+    // All reads are on the way to their wait, or there.
+    assert_eq!(corio::num_goroutines(), 1 + count);
+    let streams = std::mem::take(&mut *waiting.lock().unwrap());
+    for (number, stream) in streams.into_iter().enumerate() {
+        if number % 2 == 0 {
+            stream.set_read_deadline(after(SHORT)).unwrap();
+        } else {
+            stream.close().unwrap();
+        }
+    }
+    let closed = (0..count)
+        .map(|_| service.outcome().unwrap_err())
+        .filter(|error| {
+            let closed = is_closed(error);
+            assert!(closed || error.kind() == ErrorKind::TimedOut, "{error:?}");
+            closed
+        })
+        .count();
+    assert_eq!(closed, count / 2);
+    println!("ended: {count}");
+    nft::clear(&far);
+    service.stop();
+    baseline.check();
+}
