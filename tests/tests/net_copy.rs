@@ -3,7 +3,7 @@
 
 mod net_support;
 
-use corio_net::{CopyFrom, CopyTo, PipeWriter, TcpStream, UnixStream, copy, pipe};
+use corio_net::{CopyFrom, CopyTo, PipeWriter, TcpStream, UnixStream, copy, copy_n, pipe};
 use net_support::*;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -363,6 +363,42 @@ fn a_file_is_copied_from_its_position_on() {
         let mut want = content[123_457..].to_vec();
         want.extend_from_slice(b"more");
         assert_same(&collecting.join(), &want, "from the middle");
+    });
+}
+
+#[test]
+fn a_limited_copy_takes_no_more_from_its_source() {
+    everywhere(|cast| {
+        let content = Arc::new(content(700_003));
+        for from in KINDS {
+            for to in &KINDS[..3] {
+                let (source, feeding) = source(cast, from, &content);
+                let (destination, collecting) = destination(cast, to);
+                let what = format!("{from} to {to}");
+                assert_eq!(copy_n(&source, &destination, 0).unwrap(), 0, "{what}");
+                for n in [1, 5, 100_000, 300_001] {
+                    assert_eq!(copy_n(&source, &destination, n).unwrap(), n, "{what}");
+                }
+                // To another one.
+                let rest = file(b"");
+                assert_eq!(copy_n(&source, &rest, 99_997).unwrap(), 99_997);
+                let left = content.len() as u64 - 500_004;
+                assert_eq!(copy_n(&source, &destination, left + 1).unwrap(), left);
+                assert_eq!(copy_n(&source, &destination, u64::MAX).unwrap(), 0);
+                drop(destination);
+                let mut want = content[..400_007].to_vec();
+                want.extend_from_slice(&content[500_004..]);
+                assert_same(&collecting.join(), &want, &what);
+                let mut rest = rest;
+                rest.rewind().unwrap();
+                let mut got = Vec::new();
+                rest.read_to_end(&mut got).unwrap();
+                assert_same(&got, &content[400_007..500_004], &what);
+                if let Some(feeding) = feeding {
+                    feeding.join();
+                }
+            }
+        }
     });
 }
 
