@@ -302,9 +302,10 @@ impl Turn<'_> {
 
     /// Waits until a call would have a result, be it bytes, room, the end or an error; makes none.
     ///
-    /// On a drained socket the word tells, as it does in [`io`](Self::io). Otherwise, and after a flag,
-    /// which may have been all that an event was about, the system is asked. An event's `READY` stays
+    /// On a drained socket the word tells, as it does in [`io`](Self::io), and an event's `READY` stays
     /// for the call that follows. It may be stale: stored after a call that took what it announced.
+    /// Otherwise, and after a flag, which may have been all that an event was about, the system is asked,
+    /// also after an event: so on what is never drained the answer was right when it was given.
     pub(crate) fn ready(&self, reason: WaitReason, patience: &mut Patience) -> io::Result<()> {
         let (socket, side) = (self.socket, self.side);
         if side.deadline() != NEVER {
@@ -330,12 +331,7 @@ impl Turn<'_> {
                 Ok(false) if socket.0.mode(NONBLOCKING) => {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
-                Ok(false) => {
-                    self.wait(reason, patience)?;
-                    if !socket.0.flags.any() {
-                        return Ok(());
-                    }
-                }
+                Ok(false) => self.wait(reason, patience)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(socket.or_closed(error)),
             }
