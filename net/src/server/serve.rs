@@ -39,8 +39,7 @@ impl Shared {
         let (entry, place) = match self.register(conn, info, place) {
             Ok(registered) => registered,
             Err(refused) => {
-                let (conn, info, refusal) = *refused;
-                return self.refuse(&conn, &info, refusal);
+                return self.refuse(&refused.conn, &refused.info, refused.refusal);
             }
         };
         let served = Served {
