@@ -318,11 +318,11 @@ impl Shared {
         Ok((entry, place))
     }
 
-    /// Ends what [`register`](Self::register) has begun, but for the place.
-    pub(super) fn deregister(&self, entry: &Entry) {
+    /// Ends what [`register`](Self::register) has begun, but for the place. `served`: by its handler.
+    pub(super) fn deregister(&self, entry: &Entry, served: bool) {
         let mut registry = self.lock();
         registry.remove(entry);
-        if registry.phase == Phase::Draining && !entry.word.is_closed() {
+        if served && registry.phase == Phase::Draining && !entry.word.is_closed() {
             registry.tally.drained += 1;
         }
     }

@@ -123,7 +123,7 @@ impl Drop for Served {
             return;
         };
         let shared = self.place.shared();
-        shared.deregister(&entry);
+        shared.deregister(&entry, self.begun);
         if !self.begun {
             // It is about to be refused.
             return;
