@@ -76,7 +76,7 @@ fn black_hole() {
         for _ in 0..3 {
             impatient.outcome();
         }
-        assert!(nft::hits(&far).iter().any(|&hits| hits > 0));
+        assert!(nft::hits(&far)[1][0] > 0);
         nft::clear(&far);
         stream.set_deadline(after(LONG)).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();

@@ -123,8 +123,10 @@ impl Far {
     }
 
     /// A UDP socket at the far end.
-    pub(crate) fn udp(&self) -> UdpSocket {
-        self.enter(|| UdpSocket::bind((FAR, 0))).unwrap()
+    pub(crate) fn udp(&self) -> corio_net::UdpSocket {
+        self.enter(|| UdpSocket::bind((FAR, 0)))
+            .and_then(TryInto::try_into)
+            .unwrap()
     }
 
     /// Runs a command there.
