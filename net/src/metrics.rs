@@ -148,7 +148,6 @@ pub(crate) fn timed_out() -> io::Error {
 }
 
 /// Counts a handler's panic.
-#[allow(dead_code, reason = "for the server")]
 pub(crate) fn panicked() {
     count(&PANICS);
 }

@@ -4,12 +4,16 @@
 //! `name: value`, and reads words, one per line. At the end of its standard input it ends. Its main
 //! thread is a plain one.
 
+mod dial;
 mod fault;
 mod hogs;
 mod idle;
 mod limits;
 mod namespace;
 mod network;
+mod scale;
+mod server;
+mod udp;
 
 use corio_net::{TcpListener, TcpStream};
 use std::io::{Read, Write};
@@ -20,7 +24,15 @@ type Scenario = fn(&[String]);
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (name, args) = args.split_first().expect("the name of a scenario");
-    let areas = [hogs::SCENARIOS, idle::SCENARIOS, limits::SCENARIOS];
+    let areas = [
+        dial::SCENARIOS,
+        hogs::SCENARIOS,
+        idle::SCENARIOS,
+        limits::SCENARIOS,
+        scale::SCENARIOS,
+        server::SCENARIOS,
+        udp::SCENARIOS,
+    ];
     let (_, scenario) = areas
         .iter()
         .chain(fault::SCENARIOS)

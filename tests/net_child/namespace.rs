@@ -8,19 +8,27 @@ use std::os::fd::AsRawFd;
 /// Moves the process, which must have but one thread, into namespaces of its own, where names are
 /// asked for at the socket that is returned, and nowhere else. The error says what is not permitted.
 pub(crate) fn without_answers() -> Result<UdpSocket, String> {
+    isolated(&[
+        (
+            c"/etc/resolv.conf",
+            "nameserver 127.0.0.1\noptions timeout:1 attempts:3\n",
+        ),
+        (c"/etc/nsswitch.conf", "hosts: files dns\n"),
+    ])?;
+    UdpSocket::bind("127.0.0.1:53").map_err(|error| format!("bind: {error}"))
+}
+
+/// Moves the process, which must have but one thread, into namespaces of its own: a network of which
+/// there is the loopback interface, and other texts in the place of some files. The error says what is
+/// not permitted.
+pub(crate) fn isolated(files: &[(&CStr, &str)]) -> Result<(), String> {
     let step =
         |what: &str, result: io::Result<()>| result.map_err(|error| format!("{what}: {error}"));
     // SAFETY: no memory is passed.
     let unshared = unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWNET) };
     step("unshare", check(unshared))?;
     step("mount", mount(None, c"/", libc::MS_REC | libc::MS_PRIVATE))?;
-    for (name, text) in [
-        (
-            c"/etc/resolv.conf",
-            "nameserver 127.0.0.1\noptions timeout:1 attempts:3\n",
-        ),
-        (c"/etc/nsswitch.conf", "hosts: files dns\n"),
-    ] {
+    for (name, text) in files {
         let path = std::env::temp_dir().join(format!("corio-net-{}", std::process::id()));
         step("write", std::fs::write(&path, text))?;
         let source = std::ffi::CString::new(path.to_string_lossy().as_bytes()).unwrap();
@@ -28,8 +36,7 @@ pub(crate) fn without_answers() -> Result<UdpSocket, String> {
         step("remove", std::fs::remove_file(&path))?;
         step("bind mount", mounted)?;
     }
-    step("loopback", loopback_up())?;
-    UdpSocket::bind("127.0.0.1:53").map_err(|error| format!("bind: {error}"))
+    step("loopback", loopback_up())
 }
 
 fn mount(source: Option<&CStr>, target: &CStr, flags: libc::c_ulong) -> io::Result<()> {

@@ -32,7 +32,8 @@ fn with_other_settings() {
 mod tcp_listener {
     parity! {
         methods: [
-            bind, local_addr, try_clone, accept, incoming, set_ttl, ttl, take_error, set_nonblocking,
+            bind, local_addr, try_clone, accept, incoming, set_ttl, ttl, set_only_v6, only_v6,
+            take_error, set_nonblocking,
         ];
 
         fn bind(log) {
@@ -178,6 +179,22 @@ mod tcp_listener {
             log.result("at first", listen().0.ttl());
         }
 
+        #[allow(deprecated)]
+        fn set_only_v6(log) {
+            // It has to be set before binding, which neither type allows.
+            let v6 = TcpListener::bind("[::1]:0").unwrap();
+            log.result("on", v6.set_only_v6(true));
+            log.result("off", v6.set_only_v6(false));
+            log.result("v4", listen().0.set_only_v6(true));
+        }
+
+        #[allow(deprecated)]
+        fn only_v6(log) {
+            log.result("v6", TcpListener::bind("[::1]:0").unwrap().only_v6());
+            log.result("any v6", TcpListener::bind("[::]:0").unwrap().only_v6());
+            log.result("v4", listen().0.only_v6());
+        }
+
         fn take_error(log) {
             let (listener, _) = listen();
             log.result("none", listener.take_error().map(|e| e.map(|e| e.kind())));
@@ -240,6 +257,8 @@ mod tcp_stream {
             connect, connect_timeout, peer_addr, local_addr, shutdown, try_clone, set_read_timeout,
             set_write_timeout, read_timeout, write_timeout, peek, set_nodelay, nodelay, set_ttl, ttl,
             take_error, set_nonblocking,
+            // Of `TcpStreamExt`.
+            set_quickack, quickack,
         ];
 
         fn connect(log) {
@@ -366,6 +385,20 @@ mod tcp_stream {
             let (a, b) = stream_pair();
             log.result("connected", a.ttl());
             log.result("accepted", b.ttl());
+        }
+
+        fn set_quickack(log) {
+            // Whether it stays on is the system's decision, so it is not asked for it.
+            let (a, _b) = stream_pair();
+            log.result("on", a.set_quickack(true));
+            log.result("off", a.set_quickack(false));
+            log.result("is off", a.quickack());
+        }
+
+        fn quickack(log) {
+            let (a, b) = stream_pair();
+            log.result("connected", a.quickack());
+            log.result("accepted", b.quickack());
         }
 
         fn options_after_a_reset(log) {

@@ -1,7 +1,7 @@
 //! Socket options that both dialled connections and listeners have.
 
-use crate::KeepAlive;
-use socket2::{SockRef, TcpKeepalive};
+use crate::option::{self, KeepAlive};
+use socket2::SockRef;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -26,17 +26,8 @@ impl TcpOptions {
     pub(super) fn set(&self, socket: &SockRef<'_>) -> io::Result<()> {
         socket.set_tcp_nodelay(true)?;
         match self.keepalive {
+            Some(_) => option::set_keepalive(socket, self.keepalive),
             None => Ok(()),
-            Some(KeepAlive {
-                idle,
-                interval,
-                count,
-            }) => socket.set_tcp_keepalive(
-                &TcpKeepalive::new()
-                    .with_time(idle)
-                    .with_interval(interval)
-                    .with_retries(count),
-            ),
         }
     }
 }

@@ -21,8 +21,8 @@ use std::io;
 ///
 /// From the context's end until `f` returns, operations on the socket that wait fail as if a deadline had
 /// passed, in both directions and for whoever has them under way; others that begin do too. Deadlines and
-/// timeouts are not changed; `f` may set them. Calls may be nested, or be under way in several goroutines at
-/// once for the same socket: each ends with its own context.
+/// timeouts are not changed; `f` may set them. Calls may be nested, or be under way in several goroutines
+/// at once for the same socket; then the first of the contexts that ends does so for all of them.
 ///
 /// All of this crate's sockets will do: streams, listeners, [`Conn`](crate::Conn),
 /// [`Listener`](crate::Listener) and the others.

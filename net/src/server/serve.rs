@@ -38,7 +38,10 @@ impl Shared {
         }
         let (entry, place) = match self.register(conn, info, place) {
             Ok(registered) => registered,
-            Err((conn, info, refusal)) => return self.refuse(&conn, &info, refusal),
+            Err(refused) => {
+                let (conn, info, refusal) = *refused;
+                return self.refuse(&conn, &info, refusal);
+            }
         };
         let served = Served {
             entry: Some(Arc::clone(&entry)),

@@ -22,10 +22,14 @@ use std::path::Path;
 ///
 /// * Deadlines ([`set_deadline`](Self::set_deadline) and others) and [`close`](Self::close), as in Go;
 ///   [`wait_readable`](Self::wait_readable) and [`wait_writable`](Self::wait_writable).
+/// * More options, such as [`set_send_buffer_size`](Self::set_send_buffer_size). For all others there is
+///   `socket2::SockRef::from(&socket)`.
 /// * Timeouts and deadlines both report [`TimedOut`](io::ErrorKind::TimedOut); the earlier applies.
 ///   A timeout counts per call, from its first wait.
 /// * [`peer_cred`](Self::peer_cred) and [`peek`](Self::peek), which are not stable in std.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
+/// * For the system the socket is non-blocking always; [`set_nonblocking`](Self::set_nonblocking) is a
+///   setting of the socket's here, shared by its clones.
 /// * Reading into, or writing from, an empty buffer returns 0 without waiting.
 /// * `write!` formats into memory first, then writes.
 /// * Converting from and to std's type and `OwnedFd` may fail: `TryFrom`, and

@@ -48,7 +48,7 @@ pub(crate) mod prelude {
         IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
     };
     pub(crate) use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-    pub(crate) use std::os::linux::net::SocketAddrExt;
+    pub(crate) use std::os::linux::net::{SocketAddrExt, TcpStreamExt};
     pub(crate) use std::os::unix::net::SocketAddr as UnixAddr;
     pub(crate) use std::panic::{RefUnwindSafe, UnwindSafe};
     pub(crate) use std::path::Path;
@@ -166,18 +166,17 @@ macro_rules! parity {
         mod theirs {
             use crate::net_parity_support::prelude::*;
             use crate::theirs::*;
-            $(pub(super) fn $name($log: &mut Log) $body)*
+            $($(#[$attr])* pub(super) fn $name($log: &mut Log) $body)*
         }
 
         #[allow(unused_imports)]
         mod ours {
             use crate::net_parity_support::prelude::*;
             use crate::ours::*;
-            $(pub(super) fn $name($log: &mut Log) $body)*
+            $($(#[$attr])* pub(super) fn $name($log: &mut Log) $body)*
         }
 
         $(
-            $(#[$attr])*
             #[test]
             fn $name() {
                 crate::net_parity_support::compare(theirs::$name, ours::$name);
