@@ -11,7 +11,6 @@ use net_server_support::{
     Client, Gate, LONG, SHORT, lines, listen, server_test, shout, start, states,
 };
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::Shutdown;
 use std::time::Duration;
 
 #[test]
@@ -230,23 +229,23 @@ fn errors_of_handlers_are_counted_and_told() {
 #[test]
 fn what_is_cloned_from_a_connection_is_closed_with_it() {
     server_test(|| {
+        let gate = Gate::new();
+        let theirs = gate.clone();
         let (give, given) = unbounded();
         let handler = move |conn: &mut Connection| {
             give.send(conn.try_clone()?).unwrap();
-            conn.wait_request().map(drop)
+            theirs.stop();
+            Ok(())
         };
         let (server, addr) = start(Server::new(handler));
         let mut client = Client::new(addr);
         let mut clone = given.recv().unwrap();
-        // It waits in this read until the handler returns.
-        let reader = corio::spawn(move || {
-            clone
-                .read(&mut [0; 8])
-                .map_err(|e| corio_net::is_closed(&e))
-        });
-        client.0.get_ref().shutdown(Shutdown::Write).unwrap();
+        let reader = corio::spawn(move || clone.read(&mut [0; 8]));
+        gate.wait();
+        gate.open();
         client.assert_end();
-        assert!(matches!(reader.join().unwrap(), Ok(0) | Err(true)));
+        let error = reader.join().unwrap().unwrap_err();
+        assert!(corio_net::is_closed(&error), "{error}");
         server.shutdown(LONG);
     });
 }

@@ -175,7 +175,6 @@ impl Connection {
     }
 
     /// Waits for something to read, and makes the connection active before it is read.
-    #[cold]
     fn first(&self) -> io::Result<First> {
         let peek = |fd: std::os::fd::BorrowedFd<'_>| sys::peek(fd, &mut [0]);
         let socket = self.conn().socket();

@@ -125,7 +125,7 @@ use std::time::Duration;
 ///
 /// # To be replaced without a refused connection
 ///
-/// Hand the listening socket to the new process ([`inherit`](crate#inherit)), and when that serves, shut down
+/// Hand the listening socket to the new process ([`inherit`](crate::inherit)), and when that serves, shut down
 /// here with [`Backlog::Leave`]. Or let both listen with `SO_REUSEPORT`: then a connection that completes
 /// between the last accept and the closing of the socket is reset, unless `net.ipv4.tcp_migrate_req` is 1.
 ///
