@@ -5,12 +5,16 @@ mod net_server_support;
 use corio::channel::unbounded;
 use corio::signal::SIGKILL;
 use corio_net::ConnectionState::{Active, Closed, Idle, New};
-use corio_net::{Addr, Connection, Listener, Server, TcpListener, dial, listen as listen_on};
+use corio_net::{
+    Addr, BufferPool, Connection, Listener, Server, TcpListener, TcpStream, dial,
+    listen as listen_on,
+};
 use corio_tests::panic_text;
 use net_server_support::{
     Client, Gate, LONG, SHORT, lines, listen, server_test, shout, start, states,
 };
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::time::Duration;
 
 #[test]
@@ -86,6 +90,50 @@ fn the_first_byte_read_or_written_makes_a_connection_active() {
         client.assert_end();
         server.shutdown(LONG);
         assert_eq!(states.all(), [(1, New), (1, Active), (1, Closed)]);
+    });
+}
+
+/// Not only `Read` and `Write` make a connection active.
+#[test]
+fn pooled_reads_and_copies_make_a_connection_active() {
+    static BUFFERS: BufferPool = BufferPool::new(64);
+    fn pooled(conn: &mut Connection) -> io::Result<()> {
+        loop {
+            let bytes = BUFFERS.read(conn)?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            conn.write_all(&bytes)?;
+        }
+    }
+    fn copied(conn: &mut Connection) -> io::Result<()> {
+        corio_net::copy(&*conn, &*conn).map(drop)
+    }
+    fn proxied(conn: &mut Connection) -> io::Result<()> {
+        let echo = listen();
+        let addr = echo.local_addr()?;
+        let echo = corio::spawn(move || {
+            let stream = echo.accept()?.0;
+            corio_net::copy(&stream, &stream)
+        });
+        corio_net::copy_bidirectional(&*conn, &TcpStream::connect(addr)?)?;
+        echo.join().unwrap().map(drop)
+    }
+    server_test(|| {
+        for handler in [pooled, copied, proxied] {
+            let (hook, states) = states();
+            let (server, addr) = start(Server::new(handler).on_state(hook));
+            let mut client = Client::new(addr);
+            assert_eq!(client.ask("a"), "a");
+            assert_eq!(states.next(), (1, New));
+            assert_eq!(states.next(), (1, Active));
+            assert_eq!(client.ask("b"), "b");
+            client.0.get_ref().shutdown(Shutdown::Write).unwrap();
+            client.assert_end();
+            assert_eq!(states.next(), (1, Closed));
+            server.shutdown(LONG);
+            assert_eq!(server.stats().handler_errors, 0);
+        }
     });
 }
 
