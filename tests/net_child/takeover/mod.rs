@@ -111,9 +111,15 @@ fn server(args: &[String]) {
         Some(word) => {
             assert_eq!(word, "replace");
             let this = std::env::current_exe().unwrap();
-            let mut heir = inherit::pass(this, &[("numbers", &to_pass)]).unwrap();
-            heir.arg("takeover_server").arg(format!("{:?}", Kind::Heir));
-            heir.spawn().unwrap();
+            let mut command = inherit::pass(this, &[("numbers", &to_pass)]).unwrap();
+            command
+                .arg("takeover_server")
+                .arg(format!("{:?}", Kind::Heir));
+            let mut heir = command.spawn().unwrap();
+            // It has the listener.
+            drop(command);
+            // Usually this process ends first.
+            let _ = heir.wait();
         }
         None => handle.begin_shutdown(Duration::from_secs(30)),
     });
