@@ -520,7 +520,89 @@ fn a_deadline_that_moves_on_with_each_message_never_comes() {
     });
 }
 
+#[test]
+fn deadlines_that_come_and_go_lose_no_message() {
+    everywhere(|cast| {
+        const MESSAGES: usize = 100;
+        let (a, b) = connected();
+        let b = Arc::new(b);
+        let done = Arc::new(AtomicUsize::new(0));
+        let (theirs, ended) = (Arc::clone(&b), Arc::clone(&done));
+        let setter = cast.spawn(move || {
+            for round in 0.. {
+                if ended.load(Ordering::SeqCst) == 1 {
+                    return;
+                }
+                theirs.set_read_deadline(Some(Instant::now())).unwrap();
+                pause(round);
+                theirs.set_read_deadline(None).unwrap();
+                corio::yield_now();
+            }
+        });
+        let receiver = cast.spawn(move || {
+            let mut next = 0;
+            while next < MESSAGES {
+                let mut message = [0; 8];
+                match b.recv(&mut message) {
+                    Ok(_) => {
+                        assert_eq!(usize::from_le_bytes(message), next);
+                        next += 1;
+                        b.send(b"next").unwrap();
+                    }
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::TimedOut);
+                        // Nothing has waited: let the others go on.
+                        corio::yield_now();
+                    }
+                }
+            }
+        });
+        for number in 0..MESSAGES {
+            a.send(&number.to_le_bytes()).unwrap();
+            assert_eq!(a.recv(&mut [0; 8]).unwrap(), 4);
+        }
+        receiver.join();
+        done.store(1, Ordering::SeqCst);
+        setter.join();
+    });
+}
+
 // ---- close ----
+
+#[test]
+fn close_in_the_middle_of_traffic_is_seen_as_that() {
+    everywhere(|cast| {
+        for round in 0..10 {
+            let (a, b) = connected();
+            let (a, b) = (Arc::new(a), Arc::new(b));
+            let tasks: Vec<_> = (0..6)
+                .map(|number| {
+                    let (a, b) = (Arc::clone(&a), Arc::clone(&b));
+                    cast.spawn(move || {
+                        loop {
+                            let result = match number % 3 {
+                                0 => a.send(b"message"),
+                                1 => a.send_to(b"message", b.local_addr()?),
+                                _ => b.recv(&mut [0; 16]),
+                            };
+                            match result {
+                                // The other one is closed first.
+                                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+                                other => assert_eq!(other?, 7),
+                            }
+                        }
+                    })
+                })
+                .collect::<Vec<Task<std::io::Result<()>>>>();
+            pause(round);
+            b.close().unwrap();
+            a.close().unwrap();
+            for task in tasks {
+                assert_closed(task.join());
+            }
+        }
+    });
+}
 
 #[test]
 fn close_ends_every_receive_and_frees_the_port() {
