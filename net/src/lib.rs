@@ -84,6 +84,10 @@ mod reactor;
 mod resolve;
 #[cfg(not(loom))]
 mod server;
+// The part of it that is modelled.
+#[cfg(all(loom, test))]
+#[path = "server/state.rs"]
+mod server_state;
 #[cfg(not(loom))]
 mod shared;
 #[cfg(not(loom))]
