@@ -272,10 +272,15 @@ impl Terms {
         let mut tries = if self.not_itself { TRIES } else { 1 };
         loop {
             tries -= 1;
-            match metrics::connected(self.attempt(addr, until, lane)) {
-                Ok(stream) if tries > 0 && stream.local_addr().is_ok_and(|ours| ours == addr) => {}
-                // Another sign of a local port that was chosen badly.
-                Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            let result = self.attempt(addr, until, lane).and_then(|stream| {
+                if self.not_itself && stream.local_addr()? == addr {
+                    // Nobody else is there.
+                    return Err(io::ErrorKind::ConnectionRefused.into());
+                }
+                Ok(stream)
+            });
+            match metrics::connected(result) {
+                Err(error) if tries > 0 && was_unlucky(&error) => {}
                 result => return result,
             }
         }
@@ -306,6 +311,15 @@ impl Terms {
             None => stream.finish(&mut patience),
         };
         result.map(|()| stream)
+    }
+}
+
+/// Is this what comes of a local port that the system has chosen badly? (An address that refuses by itself
+/// has an error of the system's.)
+fn was_unlucky(error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => error.raw_os_error().is_none(),
+        kind => kind == io::ErrorKind::AddrNotAvailable,
     }
 }
 

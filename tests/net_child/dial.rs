@@ -19,6 +19,7 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("dial_hosts", hosts),
     ("dial_resolver", resolver),
     ("dial_no_ipv6", no_ipv6),
+    ("dial_itself", itself),
     ("inherited", inherited),
 ];
 
@@ -164,6 +165,27 @@ fn resolver(_: &[String]) {
         corio::num_goroutines() == 0
     });
     drop(nobody);
+}
+
+/// Of so few local ports, the system often chooses the one that is dialled.
+fn itself(_: &[String]) {
+    if !isolate() {
+        return;
+    }
+    std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003").unwrap();
+    let stds = (0..100).filter(|_| std::net::TcpStream::connect("127.0.0.1:40001").is_ok());
+    println!("times that std was connected to itself: {}", stds.count());
+    for _ in 0..100 {
+        let error = dial("tcp", "127.0.0.1:40001").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
+    }
+    // With a local port one asks for it.
+    let ours = SocketAddr::from(([127, 0, 0, 1], 40001));
+    let conn = Dialer::new()
+        .local_addr(ours)
+        .dial("tcp", "127.0.0.1:40001");
+    let conn = conn.unwrap();
+    assert_eq!(conn.local_addr().unwrap(), conn.peer_addr().unwrap());
 }
 
 /// A system without IPv6 addresses: everything is IPv4 then.
