@@ -173,17 +173,17 @@ fn itself(_: &[String]) {
         return;
     }
     std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003").unwrap();
-    let stds = (0..100).filter(|_| std::net::TcpStream::connect("127.0.0.1:40001").is_ok());
+    let stds = (0..100).filter(|_| std::net::TcpStream::connect("127.0.0.1:40002").is_ok());
     println!("times that std was connected to itself: {}", stds.count());
     for _ in 0..100 {
-        let error = dial("tcp", "127.0.0.1:40001").unwrap_err();
+        let error = dial("tcp", "127.0.0.1:40002").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
     }
     // With a local port one asks for it.
-    let ours = SocketAddr::from(([127, 0, 0, 1], 40001));
+    let ours = SocketAddr::from(([127, 0, 0, 1], 40002));
     let conn = Dialer::new()
         .local_addr(ours)
-        .dial("tcp", "127.0.0.1:40001");
+        .dial("tcp", "127.0.0.1:40002");
     let conn = conn.unwrap();
     assert_eq!(conn.local_addr().unwrap(), conn.peer_addr().unwrap());
 }
