@@ -87,7 +87,7 @@ stop() {
 # ask TEXT: sends the bytes (printf escapes) on one connection, prints what comes back.
 # -N: shut down our side after the last byte; -w 5: give up on a silent server.
 ask() {
-    printf "$1" | nc -N -w 5 "$host" "$port"
+    printf -- "$1" | nc -N -w 5 "$host" "$port"
 }
 
 # answers TEXT STATUS...: the status codes that the request bytes must be answered with, in order.
@@ -335,5 +335,221 @@ kill "$wrk_pid" 2>/dev/null || true
 wait "$wrk_pid" || true
 serve http_hello
 stop TERM
+
+# --- async_tcp_server ---------------------------------------------------------------------------
+
+# dialogue REQUEST LINE...: the lines that the request bytes must be answered with, all of them.
+dialogue() {
+    local request=$1
+    shift
+    ask "$request" | diff <(printf '%s\n' "$@") -
+}
+
+no_number='is not a number. Send a whole number, such as 41'
+too_long='a number, but too long for me: 38 digits will do'
+nothing='nothing? Send a whole number, such as 41'
+
+unanswered() { [ -z "$(ask "$1")" ]; }
+
+# seconds_of COMMAND...: runs it, prints the whole seconds that it took.
+seconds_of() {
+    local start=$SECONDS
+    "$@" >&2
+    echo $((SECONDS - start))
+}
+
+# $SECONDS is cut to whole seconds at both ends, so a second more or less is nothing.
+two_seconds() {
+    local took
+    took=$(seconds_of dialogue '1\n' 2)
+    echo "took about $took s"
+    [ "$took" -ge 1 ]
+}
+
+# 50 clients with 2 s of work each: at once, not one after the other.
+many_at_once() {
+    local pids=() start=$SECONDS
+    for n in $(seq 50); do
+        dialogue "$n\n" $((n + 1)) &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid"; done
+    echo "took about $((SECONDS - start)) s"
+    [ $((SECONDS - start)) -lt 50 ]
+}
+
+# A line of 1 MB is read past; the next one is answered.
+long_line() {
+    { head -c 1000000 /dev/zero | tr '\0' 1; printf '\n7\n'; } | nc -N -w 5 "$host" "$port" |
+        diff <(printf '%s\n' "$too_long" 8) -
+}
+
+# connect NAME: the variable of this name becomes a descriptor of this shell: a connection.
+connect() {
+    local fd
+    exec {fd}<>"/dev/tcp/$host/$port"
+    printf -v "$1" %s "$fd"
+}
+
+# rest NAME: what comes on this connection until the server ends it, within 10 s.
+rest() { timeout 10 cat <&"${!1}"; }
+
+# last_words NAME TEXT: that is all that comes.
+last_words() {
+    local got
+    got=$(rest "$1")
+    echo "got: $got"
+    [ "$got" = "$2" ]
+}
+
+# The client keeps its side open; it is the server who ends it.
+silent() {
+    local client
+    connect client
+    printf -- "$1" >&"$client"
+    rest client | diff <(printf '%s\n' "${@:2}") -
+}
+
+serve async_tcp_server
+check "async_tcp_server: 2 s of work for a line" two_seconds
+check "async_tcp_server: 50 clients at once" many_at_once
+stop INT
+
+serve async_tcp_server --work 0.01
+check "async_tcp_server: a number" dialogue '41\n' 42
+check "async_tcp_server: several lines, and one without an end" dialogue '1\n 2 \r\n3' 2 3 4
+check "async_tcp_server: negative numbers" dialogue '-5\n-1\n-0\n+7\n' -4 0 1 8
+check "async_tcp_server: beyond 64 bits" \
+    dialogue '9223372036854775807\n18446744073709551615\n-9223372036854775809\n' \
+    9223372036854775808 18446744073709551616 -9223372036854775808
+check "async_tcp_server: the last number" \
+    dialogue '170141183460469231731687303715884105727\n-170141183460469231731687303715884105728\n' \
+    'this is the last number I know' -170141183460469231731687303715884105727
+check "async_tcp_server: too long a number" \
+    dialogue '999999999999999999999999999999999999999999\n-999999999999999999999999999999999999999999\n1\n' \
+    "$too_long" "$too_long" 2
+check "async_tcp_server: no number" \
+    dialogue 'abc\n\n1.5\n0x10\n1 2\n\001\n4\n' "\"abc\" $no_number" "$nothing" "\"1.5\" $no_number" \
+    "\"0x10\" $no_number" "\"1 2\" $no_number" "\"\\u{1}\" $no_number" 5
+check "async_tcp_server: no UTF-8" dialogue '\377\n' "\"$(printf '\357\277\275')\" $no_number"
+check "async_tcp_server: a line of 1 MB" long_line
+check "async_tcp_server: nothing at all" unanswered ''
+check "async_tcp_server: port in use" \
+    refused "$target/release/examples/async_tcp_server" --addr "$host:$port"
+check "async_tcp_server: no work" misused async_tcp_server --work 0
+stop TERM
+
+serve async_tcp_server --work 0.01 --deadline 1
+check "async_tcp_server: silent for too long" silent '' 'no line for 1s, goodbye'
+check "async_tcp_server: silent after a line" silent '5\n' 6 'no line for 1s, goodbye'
+check "async_tcp_server: silent in the middle of a line" silent '5\n1' 6 'no line for 1s, goodbye'
+stop TERM
+
+# SIGTERM while a line is being worked on: it is answered. Two that came together: the second one has begun
+# when the first is answered. A client that is idle is just at the end.
+serve async_tcp_server --work 0.5
+connect idle
+connect busy
+printf '41\n' >&"$idle"
+printf '1\n2\n' >&"$busy"
+head -1 <&"$idle" >"$logs/idle.txt"
+IFS= read -r -t 10 line <&"$busy" || fail "async_tcp_server: no answer"
+[ "$line" = 2 ] || fail "async_tcp_server: 2 comes after 1, not $line"
+stop TERM
+check "async_tcp_server: the line under way was answered" last_words busy 3
+check "async_tcp_server: the idle client's end" last_words idle ''
+exec {busy}>&- {idle}>&-
+
+# --- chat ---------------------------------------------------------------------------------------
+
+# Clients are descriptors of this shell; what they hear is read line by line.
+
+# enter NAME: connects, and says who it is; the variable of this name is the descriptor.
+enter() {
+    connect "$1"
+    hears "$1" '* what is your name?' >"$logs/enter.txt" || fail "chat: $(cat "$logs/enter.txt")"
+    says "$1" "$1"
+}
+
+says() { echo "$2" >&"${!1}"; }
+
+# hears NAME LINE: the next line that this client hears, within 10 s. (A variable for the
+# descriptor: inside a function `check` runs them in a subshell, which has the same ones.)
+hears() {
+    local line=
+    IFS= read -r -t 10 line <&"${!1}" || { echo "$1 hears nothing (want: $2)"; return 1; }
+    echo "$1 hears: $line"
+    [ "$line" = "$2" ]
+}
+
+serve chat --outbox 16 --patience 2
+enter ada
+check "chat: welcome" hears ada '* welcome; here are: ada'
+enter bob
+check "chat: welcome, the second" hears bob '* welcome; here are: ada, bob'
+check "chat: who joins is announced" hears ada '* bob has joined'
+both_ways() {
+    says ada 'hello, bob'
+    hears bob 'ada: hello, bob'
+    says bob "hello, ada$(printf '\033')[2J"
+    hears ada 'bob: hello, ada[2J'
+    # Nobody hears himself; empty lines are none.
+    says ada ''
+    says ada 'and?'
+    hears bob 'ada: and?'
+}
+check "chat: they hear each other" both_ways
+# A name that is taken, and ones that are none.
+enter_badly() {
+    local eve
+    connect eve
+    hears eve '* what is your name?'
+    says eve ada
+    hears eve '* that name is taken; have you another?'
+    says eve ''
+    hears eve '* a name has 1 to 20 letters and digits; what is yours?'
+    says eve 'e v e'
+    hears eve '* a name has 1 to 20 letters and digits; what is yours?'
+    says eve eve
+    hears eve '* welcome; here are: ada, bob, eve'
+    hears ada '* eve has joined'
+    hears bob '* eve has joined'
+    says eve "$(head -c 5000 /dev/zero | tr '\0' x)"
+    hears ada "eve: $(head -c 1024 /dev/zero | tr '\0' x)"
+    hears bob "eve: $(head -c 1024 /dev/zero | tr '\0' x)"
+    # The subshell's end closes it.
+}
+check "chat: names, and a long line" enter_badly
+check "chat: who leaves is announced" hears ada '* eve has left'
+check "chat: to all" hears bob '* eve has left'
+
+# slow never reads: it is shown out when its outbox and the system's buffers are full; the others get all
+# of the 20,000 lines of 1,000 bytes, and go on.
+enter slow
+check "chat: the slow one joins" hears ada '* slow has joined'
+check "chat: the slow one joins, for all" hears bob '* slow has joined'
+flood() {
+    local line
+    line=$(head -c 1000 /dev/zero | tr '\0' y)
+    (yes "$line" | head -n 20000 >&"$ada") &
+    # One more than what ada says.
+    timeout 60 head -n 20001 <&"$bob" | cut -c 1-50 | sort | uniq -c | sed 's/^ *//' | tee "$logs/flood.txt"
+    wait
+    [ "$(wc -l <"$logs/flood.txt")" -eq 2 ]
+    grep -q '^20000 ada: yyy' "$logs/flood.txt"
+    grep -qx '1 \* slow was too slow and had to go' "$logs/flood.txt"
+}
+check "chat: the slow one has to go, the others hear all" flood
+check "chat: which the speaker hears, too" hears ada '* slow was too slow and had to go'
+says bob 'still there?'
+check "chat: life goes on" hears ada 'bob: still there?'
+check "chat: port in use" refused "$target/release/examples/chat" --addr "$host:$port"
+check "chat: no outbox" misused chat --outbox 0
+stop TERM
+check "chat: goodbye" last_words ada '* the server ends, goodbye'
+check "chat: goodbye to all" last_words bob '* the server ends, goodbye'
+exec {ada}>&- {bob}>&- {slow}>&-
+serve chat
+stop INT
 
 echo "examples: all $step checks passed$note"

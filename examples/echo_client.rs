@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use corio::go;
-use corio_examples::{on_signal, run, say};
+use corio_examples::{on_signal, run, say, seconds};
 use corio_net::{TcpStream, lookup_host};
 use hdrhistogram::Histogram;
 
@@ -53,13 +53,6 @@ struct Args {
     /// Seconds to wait for a connection or a reply before it counts as an error.
     #[arg(long, default_value = "5", value_parser = seconds)]
     timeout: Duration,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse().map(Duration::try_from_secs_f64) {
-        Ok(Ok(duration)) if !duration.is_zero() => Ok(duration),
-        _ => Err("expected a positive number of seconds".into()),
-    }
 }
 
 fn main() -> ExitCode {

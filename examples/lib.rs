@@ -17,11 +17,14 @@
 //! }
 //! ```
 //!
+//! Where there is more to a server than its subject, it is a [`corio_net::Server`]: `async_tcp_server`,
+//! `chat`.
+//!
 //! Output goes through [`say!`] and not through `println!`, which panics when nobody reads the other
 //! end of the pipe any more (`cargo run --example echo | head -1`).
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -139,4 +142,53 @@ pub fn accept(listener: &TcpListener) -> Option<TcpStream> {
             }
         }
     }
+}
+
+/// Reads an option's value: seconds, fractions allowed.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// assert_eq!(corio_examples::seconds("0.5"), Ok(Duration::from_millis(500)));
+/// assert!(corio_examples::seconds("0").is_err());
+/// ```
+///
+/// # Errors
+///
+/// If it isn't positive, or no number.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse().map(Duration::try_from_secs_f64) {
+        Ok(Ok(duration)) if !duration.is_zero() => Ok(duration),
+        _ => Err("expected a positive number of seconds".into()),
+    }
+}
+
+/// The next line, without its end, and of a longer one the first `max` bytes: what a stranger sends
+/// must not fill the memory. `None` at the end of the stream. What is not UTF-8 is replaced.
+///
+/// ```
+/// use corio_examples::read_line;
+///
+/// let mut input = &b"short\r\nmuch too long\nlast"[..];
+/// assert_eq!(read_line(&mut input, 8).unwrap(), Some("short".to_owned()));
+/// assert_eq!(read_line(&mut input, 8).unwrap(), Some("much too".to_owned()));
+/// assert_eq!(read_line(&mut input, 8).unwrap(), Some("last".to_owned()));
+/// assert_eq!(read_line(&mut input, 8).unwrap(), None);
+/// ```
+///
+/// # Errors
+///
+/// The reader's.
+pub fn read_line(reader: &mut impl BufRead, max: usize) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    let n = reader
+        .by_ref()
+        .take(max as u64)
+        .read_until(b'\n', &mut line)?;
+    if line.pop_if(|byte| *byte == b'\n').is_none() && n == max {
+        reader.skip_until(b'\n')?;
+    }
+    line.pop_if(|byte| *byte == b'\r');
+    let line = String::from_utf8_lossy(&line).into_owned();
+    Ok((n > 0).then_some(line))
 }

@@ -105,6 +105,11 @@ impl ToSocketAddrs for str {
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         match self.parse() {
             Ok(addr) => Ok(vec![addr].into_iter()),
+            // The commonest mistake; std's words are "invalid socket address".
+            Err(_) if !self.contains(':') || self.ends_with(']') => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("missing port in address: {self:?}"),
+            )),
             Err(_) => corio::blocking(|| StdAddrs::to_socket_addrs(self)),
         }
     }
@@ -172,6 +177,20 @@ mod tests {
         assert_eq!(resolve(addr), [addr]);
         assert_eq!(resolve(&[addr, addr][..]), [addr, addr]);
         assert_eq!(resolve(("::1", 80)), ["[::1]:80".parse().unwrap()]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for addr in ["localhost", "", "127.0.0.1", "[::1]"] {
+            let error = lookup_host(addr).map(drop).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(
+                error.to_string(),
+                format!("missing port in address: {addr:?}")
+            );
+            let std = StdAddrs::to_socket_addrs(addr).unwrap_err();
+            assert_eq!(error.kind(), std.kind());
+        }
     }
 
     #[test]

@@ -9,13 +9,14 @@
 //! Both directions have their turns, as for streams. Sending needs none for the sake of the bytes,
 //! which the system keeps apart, but for waiting: a direction has one waiter.
 
+use crate::option::{self, option};
 use crate::resolve::{self, ToSocketAddrs};
 use crate::shared;
 use crate::socket::{Moved, Socket, Way};
 use crate::sys;
 use crate::tcp::ip_address;
 use corio::reactor::WaitReason;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
+use socket2::{Domain, Protocol, SockAddr, Type};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
@@ -31,10 +32,15 @@ use std::os::fd::BorrowedFd;
 ///
 /// # Beyond and apart from std
 ///
-/// * Deadlines ([`set_deadline`](Self::set_deadline) and others) and [`close`](Self::close), as in Go.
+/// * Deadlines ([`set_deadline`](Self::set_deadline) and others) and [`close`](Self::close), as in Go;
+///   [`wait_readable`](Self::wait_readable) and [`wait_writable`](Self::wait_writable).
+/// * More options, such as [`set_send_buffer_size`](Self::set_send_buffer_size). For all others there is
+///   `socket2::SockRef::from(&socket)`.
 /// * Timeouts and deadlines both report [`TimedOut`](io::ErrorKind::TimedOut); the earlier applies.
 ///   A timeout counts per call, from its first wait.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
+/// * For the system the socket is non-blocking always; [`set_nonblocking`](Self::set_nonblocking) is a
+///   setting of the socket's here, shared by its clones.
 /// * Converting from and to std's type and `OwnedFd` may fail: `TryFrom`, and
 ///   [`into_std`](Self::into_std), instead of `From`, `FromRawFd` and `IntoRawFd`.
 ///
@@ -141,8 +147,7 @@ impl UdpSocket {
     /// The last address's error, or closed.
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
         resolve::each(addr, |addr| {
-            self.socket
-                .control(|fd| SockRef::from(&fd).connect(&addr.into()))
+            option(&self.socket, |socket| socket.connect(&addr.into()))
         })
     }
 
@@ -182,8 +187,7 @@ impl UdpSocket {
     ///
     /// [`NotConnected`](io::ErrorKind::NotConnected), or closed.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).peer_addr().and_then(ip_address))
+        option(&self.socket, |socket| socket.peer_addr()).and_then(ip_address)
     }
 
     /// The address that the socket is bound to.
@@ -192,8 +196,7 @@ impl UdpSocket {
     ///
     /// After [`close`](Self::close).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).local_addr().and_then(ip_address))
+        option(&self.socket, |socket| socket.local_addr()).and_then(ip_address)
     }
 
     shared::clones!(socket);
@@ -255,16 +258,16 @@ fn moved(bytes: usize) -> Moved {
     }
 }
 
-/// A setter and a getter for an option of one name in std and socket2, or of two.
+/// A setter and a getter for each option, called as in socket2.
 macro_rules! options {
-    ($($(#[$about:meta])* $set:ident, $get:ident: $type:ty = $their_set:ident, $their_get:ident;)*) => {$(
+    ($($(#[$about:meta])* $set:ident, $get:ident: $type:ty;)*) => {$(
         $(#[$about])*
         ///
         /// # Errors
         ///
         /// The system's, for instance on a socket of the other IP version, or closed.
         pub fn $set(&self, value: $type) -> io::Result<()> {
-            self.socket.control(|fd| SockRef::from(&fd).$their_set(value))
+            option(&self.socket, |socket| socket.$set(value))
         }
 
         #[doc = concat!("See [`", stringify!($set), "`](Self::", stringify!($set), ").")]
@@ -273,34 +276,28 @@ macro_rules! options {
         ///
         /// The system's, or closed.
         pub fn $get(&self) -> io::Result<$type> {
-            self.socket.control(|fd| SockRef::from(&fd).$their_get())
+            option(&self.socket, |socket| socket.$get())
         }
     )*};
 }
 
-/// Options of IP and of multicast groups.
+/// Options.
 impl UdpSocket {
     options! {
         /// Whether messages may be sent to broadcast addresses. Without it that is
         /// [`PermissionDenied`](io::ErrorKind::PermissionDenied).
-        set_broadcast, broadcast: bool = set_broadcast, broadcast;
+        set_broadcast, broadcast: bool;
         /// Whether IPv4 multicast messages that are sent come back to this host's sockets.
-        set_multicast_loop_v4, multicast_loop_v4: bool = set_multicast_loop_v4, multicast_loop_v4;
+        set_multicast_loop_v4, multicast_loop_v4: bool;
         /// Sets how many routers IPv4 multicast messages that are sent may pass: 1, the default, keeps
         /// them in the local network.
-        set_multicast_ttl_v4, multicast_ttl_v4: u32 = set_multicast_ttl_v4, multicast_ttl_v4;
+        set_multicast_ttl_v4, multicast_ttl_v4: u32;
         /// Whether IPv6 multicast messages that are sent come back to this host's sockets.
-        set_multicast_loop_v6, multicast_loop_v6: bool = set_multicast_loop_v6, multicast_loop_v6;
-        /// Sets the size of the buffer for messages that wait to be sent. Linux doubles what is asked
-        /// for, for its own needs, and cuts it to `net.core.wmem_max`.
-        set_send_buffer_size, send_buffer_size: usize = set_send_buffer_size, send_buffer_size;
-        /// Sets the size of the buffer for messages that wait to be received: what does not fit is
-        /// lost. Linux doubles what is asked for, for its own needs, and cuts it to
-        /// `net.core.rmem_max`.
-        set_recv_buffer_size, recv_buffer_size: usize = set_recv_buffer_size, recv_buffer_size;
-        /// Sets the time to live of packets that are sent.
-        set_ttl, ttl: u32 = set_ttl_v4, ttl_v4;
+        set_multicast_loop_v6, multicast_loop_v6: bool;
     }
+
+    option::time_to_live!();
+    option::buffer_sizes!();
 
     /// Joins an IPv4 multicast group on the interface that has this address, or on one of the system's
     /// choice if it is [`Ipv4Addr::UNSPECIFIED`].
@@ -309,8 +306,9 @@ impl UdpSocket {
     ///
     /// The system's, or closed.
     pub fn join_multicast_v4(&self, multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).join_multicast_v4(multiaddr, interface))
+        option(&self.socket, |socket| {
+            socket.join_multicast_v4(multiaddr, interface)
+        })
     }
 
     /// Joins an IPv6 multicast group on the interface of this number, or on one of the system's choice
@@ -320,8 +318,9 @@ impl UdpSocket {
     ///
     /// The system's, or closed.
     pub fn join_multicast_v6(&self, multiaddr: &Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).join_multicast_v6(multiaddr, interface))
+        option(&self.socket, |socket| {
+            socket.join_multicast_v6(multiaddr, interface)
+        })
     }
 
     /// Leaves an IPv4 multicast group: see [`join_multicast_v4`](Self::join_multicast_v4).
@@ -331,8 +330,9 @@ impl UdpSocket {
     /// The system's, for instance [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if it has not
     /// joined it; or closed.
     pub fn leave_multicast_v4(&self, multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).leave_multicast_v4(multiaddr, interface))
+        option(&self.socket, |socket| {
+            socket.leave_multicast_v4(multiaddr, interface)
+        })
     }
 
     /// Leaves an IPv6 multicast group: see [`join_multicast_v6`](Self::join_multicast_v6).
@@ -342,7 +342,8 @@ impl UdpSocket {
     /// The system's, for instance [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if it has not
     /// joined it; or closed.
     pub fn leave_multicast_v6(&self, multiaddr: &Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.socket
-            .control(|fd| SockRef::from(&fd).leave_multicast_v6(multiaddr, interface))
+        option(&self.socket, |socket| {
+            socket.leave_multicast_v6(multiaddr, interface)
+        })
     }
 }

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[("emfile", emfile), ("emfile_first", first)];
 
 /// Leaves no descriptor free.
-fn exhaust() -> Vec<File> {
+pub(crate) fn exhaust() -> Vec<File> {
     let mut files = Vec::new();
     loop {
         match File::open("/dev/null") {
@@ -21,7 +21,7 @@ fn exhaust() -> Vec<File> {
     }
 }
 
-fn lower_limit() {
+pub(crate) fn lower_limit() {
     let limit = libc::rlimit {
         rlim_cur: 64,
         rlim_max: 64,

@@ -11,6 +11,10 @@ mod idle;
 mod limits;
 mod namespace;
 mod network;
+mod scale;
+mod server;
+mod takeover;
+mod udp;
 
 use corio_net::{TcpListener, TcpStream};
 use std::io::{Read, Write};
@@ -26,6 +30,10 @@ fn main() {
         hogs::SCENARIOS,
         idle::SCENARIOS,
         limits::SCENARIOS,
+        scale::SCENARIOS,
+        server::SCENARIOS,
+        takeover::SCENARIOS,
+        udp::SCENARIOS,
     ];
     let (_, scenario) = areas
         .iter()

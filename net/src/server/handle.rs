@@ -6,7 +6,7 @@ use crate::server::registry::{Phase, Shared};
 use corio::context::Context;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A running [`Server`](crate::Server). Clones stand for the same one; dropping them all doesn't end it.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ impl ServerHandle {
     }
 
     /// Shuts the server down as [`Server`](crate::Server#the-end) says, and waits until all handlers have
-    /// returned. At the deadline, a [`Duration`] from now or an [`Instant`], what is left is closed by
+    /// returned. At the deadline, a [`Duration`] from now or an [`Instant`](std::time::Instant), what is left is closed by
     /// force; a handler that doesn't return within a second from then is not waited for.
     ///
     /// It may be called any number of times: all calls wait for the same shutdown, and return the same report.
@@ -59,16 +59,7 @@ impl ServerHandle {
     ///
     /// A switch point only for the server's lock.
     pub fn begin_shutdown(&self, deadline: impl Into<ShutdownDeadline>) {
-        let ShutdownDeadline(deadline) = deadline.into();
-        let mut registry = self.0.lock();
-        let earliest = match (registry.requested, deadline) {
-            (Some(Some(before)), Some(deadline)) => Some(before.min(deadline)),
-            (Some(before), None) => before,
-            (_, deadline) => deadline,
-        };
-        registry.requested = Some(earliest);
-        drop(registry);
-        self.0.wake();
+        self.0.begin(deadline.into().0);
     }
 
     /// Waits until the server has ended, whoever shuts it down: no handler runs, no listener is open. Even
@@ -182,14 +173,5 @@ impl fmt::Display for ShutdownReport {
             0 => Ok(()),
             n => write!(f, ", {n} handlers unfinished"),
         }
-    }
-}
-
-impl ShutdownReport {
-    /// Of a shutdown that began then.
-    pub(super) fn taken(mut self, begun: Instant, unfinished: usize) -> ShutdownReport {
-        self.elapsed = begun.elapsed();
-        self.unfinished = unfinished;
-        self
     }
 }

@@ -5,12 +5,13 @@
 //! | phase | means | leads to |
 //! | --- | --- | --- |
 //! | `Starting` | accept loops wait for `start` to be done | `Serving`; `Ended`, if there can't be all of them |
-//! | `Serving` | accept loops accept | `Draining`: somebody asks for the shutdown; no accept loop is left |
+//! | `Serving` | accept loops accept | `Draining`: the shutdown begins |
 //! | `Draining` | what is there is served; nothing becomes idle | `Closing`: the deadline; `Ended` |
 //! | `Closing` | every connection has been closed by force; handlers return | `Ended` |
 //! | `Ended` | no accept loop and no connection is left | |
 //!
-//! `start` ends the first phase; all others the supervisor does. Everything in [`Registry`] is under one lock, taken twice when a connection begins and
+//! `start` ends the first phase, [`Shared::begin`] the second, whoever calls it, and all others the supervisor.
+//! Everything in [`Registry`] is under one lock, taken twice when a connection begins and
 //! when it ends, and never while it is served. No user code runs under it.
 //!
 //! # Places
@@ -33,7 +34,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A server.
 pub(super) struct Shared {
@@ -68,6 +69,13 @@ pub(super) struct Entry {
     pub(super) info: ConnectionInfo,
     pub(super) accepted: Instant,
     pub(super) conn: Conn,
+}
+
+/// A connection that does not become one of the server's.
+pub(super) struct Refused {
+    pub(super) conn: Conn,
+    pub(super) info: ConnectionInfo,
+    pub(super) refusal: Refusal,
 }
 
 /// What only grows.
@@ -105,8 +113,10 @@ pub(super) struct Registry {
     pub(super) places: usize,
     /// Accept loops that run.
     pub(super) loops: usize,
-    /// When a shutdown that was asked for has to be over, `Some(None)` if never.
-    pub(super) requested: Option<Option<Instant>>,
+    /// When the shutdown began.
+    begun: Option<Instant>,
+    /// When it has to be over, if ever.
+    pub(super) deadline: Option<Instant>,
     /// What is known of the shutdown so far.
     pub(super) tally: ShutdownReport,
     pub(super) report: Option<ShutdownReport>,
@@ -144,7 +154,8 @@ impl Shared {
                 peers: HashMap::new(),
                 places: 0,
                 loops: 0,
-                requested: None,
+                begun: None,
+                deadline: None,
                 tally: ShutdownReport::default(),
                 report: None,
             }),
@@ -153,6 +164,31 @@ impl Shared {
             wake,
             woken,
         })
+    }
+
+    /// Begins the shutdown, or brings its deadline forward.
+    pub(super) fn begin(&self, deadline: Option<Instant>) {
+        let mut registry = self.lock();
+        registry.deadline = registry.deadline.into_iter().chain(deadline).min();
+        let first = registry.phase == Phase::Serving;
+        if first {
+            registry.phase = Phase::Draining;
+            registry.begun = Some(Instant::now());
+            for entry in registry.connections.values() {
+                entry.word.stop();
+            }
+            // Under the lock, so that it has happened for whoever begins it once more.
+            self.cancel.cancel();
+        }
+        drop(registry);
+        if first {
+            self.tell_waiting();
+            for port in &self.ports {
+                // It fails if the listener is closed; then its loop ends by itself.
+                let _ = port.listener.set_deadline(Some(Instant::now()));
+            }
+        }
+        self.wake();
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Registry> {
@@ -186,10 +222,9 @@ impl Shared {
         }
     }
 
-    /// Whether accept loops may go on.
+    /// Whether accept loops may go on. Who sees that too late is stopped by what comes later: the listener's
+    /// deadline.
     pub(super) fn is_serving(&self) -> bool {
-        // The context is cancelled after the phase was changed; who sees neither is stopped by what comes
-        // later: the listener's deadline.
         self.context.err().is_none()
     }
 
@@ -243,7 +278,7 @@ impl Shared {
         conn: Conn,
         info: ConnectionInfo,
         place: Option<Place>,
-    ) -> Result<(Arc<Entry>, Place), (Conn, ConnectionInfo, Refusal)> {
+    ) -> Result<(Arc<Entry>, Place), Box<Refused>> {
         let mut registry = self.lock();
         let refusal = if registry.phase > Phase::Draining {
             Some(Refusal::ShuttingDown)
@@ -256,7 +291,12 @@ impl Shared {
         };
         if let Some(refusal) = refusal {
             drop(registry);
-            return Err((conn, info, refusal));
+            let refused = Refused {
+                conn,
+                info,
+                refusal,
+            };
+            return Err(Box::new(refused));
         }
         let place = place.unwrap_or_else(|| {
             registry.places += 1;
@@ -278,11 +318,11 @@ impl Shared {
         Ok((entry, place))
     }
 
-    /// Ends what [`register`](Self::register) has begun, but for the place.
-    pub(super) fn deregister(&self, entry: &Entry) {
+    /// Ends what [`register`](Self::register) has begun, but for the place. `served`: by its handler.
+    pub(super) fn deregister(&self, entry: &Entry, served: bool) {
         let mut registry = self.lock();
         registry.remove(entry);
-        if registry.phase == Phase::Draining && !entry.word.is_closed() {
+        if served && registry.phase == Phase::Draining && !entry.word.is_closed() {
             registry.tally.drained += 1;
         }
     }
@@ -334,6 +374,15 @@ impl Registry {
             if *n == 0 {
                 self.peers.remove(&host);
             }
+        }
+    }
+
+    /// The report as of now.
+    pub(super) fn make_report(&self) -> ShutdownReport {
+        ShutdownReport {
+            unfinished: self.connections.len(),
+            elapsed: self.begun.map_or(Duration::ZERO, |begun| begun.elapsed()),
+            ..self.tally
         }
     }
 

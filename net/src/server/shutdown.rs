@@ -1,6 +1,6 @@
 //! How a server starts, and the supervisor: the goroutine that ends it.
 //!
-//! The supervisor sleeps until somebody asks for the shutdown, or a signal comes. AcceptAction it alone changes the
+//! The supervisor sleeps until somebody asks for the shutdown, or a signal comes. Then it alone changes the
 //! phase ([`registry`](super::registry)). In each step it does what is due, and says until when it may sleep;
 //! it is woken for everything that may change that: an earlier deadline, a new connection, the last
 //! place and the last accept loop being given up. No user code runs on it.
@@ -63,7 +63,6 @@ fn spawn(shared: &Arc<Shared>, signals: Receiver<Signal>) -> io::Result<()> {
     }
     let supervisor = Supervisor {
         shared: Arc::clone(shared),
-        begun: Instant::now(),
         forced: None,
     };
     corio::Builder::new()
@@ -96,8 +95,6 @@ fn warn(shared: &Shared) {
 
 struct Supervisor {
     shared: Arc<Shared>,
-    /// When the shutdown began.
-    begun: Instant,
     /// When connections were closed by force.
     forced: Option<Instant>,
 }
@@ -121,7 +118,7 @@ impl Supervisor {
                 recv(signals) -> signal => match signal {
                     Ok(_) => {
                         let grace = shared.config.signal_grace;
-                        ServerHandle::new(&shared).begin_shutdown(grace);
+                        shared.begin(Instant::now().checked_add(grace));
                     }
                     // Somebody has reset it.
                     Err(_) => signals = never(),
@@ -132,7 +129,7 @@ impl Supervisor {
         let mut registry = shared.lock();
         registry.phase = Phase::Ended;
         if registry.report.is_none() {
-            registry.report = Some(registry.tally.taken(self.begun, 0));
+            registry.report = Some(registry.make_report());
         }
         drop(registry);
         shared.tell_news();
@@ -143,19 +140,13 @@ impl Supervisor {
         let mut registry = shared.lock();
         match registry.phase {
             Phase::Starting => return Step::Until(None),
-            Phase::Serving => {
-                // Without a listener there is nothing to wait for but the connections' end.
-                if registry.loops == 0 && registry.requested.is_none() {
-                    registry.requested = Some(None);
-                }
-                if registry.requested.is_none() {
-                    return Step::Until(None);
-                }
-                self.stop(&mut registry);
+            // Without a listener there is nothing to wait for but the connections' end.
+            Phase::Serving if registry.loops == 0 => {
                 drop(registry);
-                self.tell();
+                shared.begin(None);
                 registry = shared.lock();
             }
+            Phase::Serving => return Step::Until(None),
             Phase::Ended => return Step::Over,
             Phase::Draining | Phase::Closing => {}
         }
@@ -163,7 +154,7 @@ impl Supervisor {
             return Step::Over;
         }
         let now = Instant::now();
-        let deadline = registry.requested.flatten();
+        let deadline = registry.deadline;
         if registry.phase == Phase::Draining && deadline.is_none_or(|deadline| now < deadline) {
             let grace = self.close_quiet(&mut registry, now);
             return Step::Until(deadline.into_iter().chain(grace).min());
@@ -179,30 +170,10 @@ impl Supervisor {
         if now < forced + UNWINDING {
             return Step::Until(Some(forced + UNWINDING));
         }
-        let unfinished = registry.connections.len();
-        registry.report = Some(registry.tally.taken(self.begun, unfinished));
+        registry.report = Some(registry.make_report());
         drop(registry);
         shared.tell_news();
         Step::Until(None)
-    }
-
-    /// Begins the shutdown, for those who hold the lock.
-    fn stop(&mut self, registry: &mut Registry) {
-        self.begun = Instant::now();
-        registry.phase = Phase::Draining;
-        for entry in registry.connections.values() {
-            entry.word.stop();
-        }
-    }
-
-    /// Tells everybody that the shutdown has begun.
-    fn tell(&self) {
-        self.shared.tell_waiting();
-        self.shared.cancel.cancel();
-        for port in &self.shared.ports {
-            // It fails if the listener is closed; then its loop ends by itself.
-            let _ = port.listener.set_deadline(Some(self.begun));
-        }
     }
 
     /// Closes idle connections, and new ones whose time is over; returns when the next one's is.

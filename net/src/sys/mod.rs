@@ -15,7 +15,7 @@
 //!   can't by an error that `is_unsupported` knows, having moved none;
 //! * `recv_from`, `peek_from`, `send_to`: the same with addresses, for datagrams, which are not clamped;
 //! * `to_unix`, `from_unix`: addresses of Unix sockets, between socket2's type and std's;
-//!   `peer_credentials`;
+//!   `peer_credentials`; `is_shut_down`: will nothing come any more, by `shutdown`?
 //! * `take_inherited`, `duplicate_above`, `move_to`, `MOST_DESCRIPTORS`: descriptors that pass from a
 //!   process to its child;
 //! * `in_progress(error)`: has a non-blocking connect only been started?

@@ -20,8 +20,14 @@ use std::net::SocketAddr;
 /// # Beyond and apart from std
 ///
 /// * [`set_deadline`](Self::set_deadline) and [`close`](Self::close), as in Go; `close` ends an
-///   [`accept`](Self::accept) under way.
+///   [`accept`](Self::accept) under way. [`wait_readable`](Self::wait_readable).
+/// * At the deadline the error is [`TimedOut`](io::ErrorKind::TimedOut).
+/// * More options, such as [`set_recv_buffer_size`](Self::set_recv_buffer_size). For all others there is
+///   `socket2::SockRef::from(&listener)`.
+/// * [`into_incoming`](Self::into_incoming), which is not stable in std.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
+/// * For the system the socket is non-blocking always; [`set_nonblocking`](Self::set_nonblocking) is a
+///   setting of the socket's here, shared by its clones.
 /// * [`incoming`](Self::incoming) ends when the listener is closed.
 /// * Converting from and to std's type and `OwnedFd` may fail: `TryFrom`, and
 ///   [`into_std`](Self::into_std), instead of `From`, `FromRawFd` and `IntoRawFd`.

@@ -33,6 +33,9 @@ use std::time::Duration;
 /// * Timeouts and deadlines both report [`TimedOut`](io::ErrorKind::TimedOut); the earlier applies.
 ///   A timeout counts per call, from its first wait.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
+/// * For the system the socket is non-blocking always; [`set_nonblocking`](Self::set_nonblocking) is a
+///   setting of the socket's here, shared by its clones.
+/// * [`set_linger`](Self::set_linger), which is not stable in std.
 /// * Reading into, or writing from, an empty buffer returns 0 without waiting.
 /// * `write!` formats into memory first, then writes.
 /// * Converting from and to std's type and `OwnedFd` may fail: `TryFrom`, and

@@ -3,6 +3,9 @@
 //! A receive takes one message, and tells nothing about others: no call drains the socket. An empty
 //! buffer is no shortcut: there are empty messages.
 //!
+//! That a direction was shut down comes as an event with a flag. So only after a flag a receive that
+//! finds nothing asks whether it was that.
+//!
 //! Sending to an address goes by [`Turn::retry`](crate::socket::Turn::retry): see [`unix`](super).
 
 use crate::option;
@@ -16,6 +19,10 @@ use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
+
+/// Between tries to send to an address, in nanoseconds. Only one per socket tries at a time, and a
+/// receiver that has emptied its queue has nothing to do until then.
+const LONGEST_PAUSE: u64 = 5_000_000;
 
 /// A Unix datagram socket: [`std::os::unix::net::UnixDatagram`], parking the goroutine (or blocking the
 /// plain thread) that receives or sends.
@@ -31,10 +38,14 @@ use std::path::Path;
 ///
 /// * Deadlines ([`set_deadline`](Self::set_deadline) and others) and [`close`](Self::close), as in Go;
 ///   [`wait_readable`](Self::wait_readable) and [`wait_writable`](Self::wait_writable).
+/// * More options, such as [`set_send_buffer_size`](Self::set_send_buffer_size). For all others there is
+///   `socket2::SockRef::from(&socket)`.
 /// * Timeouts and deadlines both report [`TimedOut`](io::ErrorKind::TimedOut); the earlier applies.
 ///   A timeout counts per call, from its first wait.
 /// * [`peek`](Self::peek) and [`peek_from`](Self::peek_from), which are not stable in std.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
+/// * For the system the socket is non-blocking always; [`set_nonblocking`](Self::set_nonblocking) is a
+///   setting of the socket's here, shared by its clones.
 /// * Converting from and to std's type and `OwnedFd` may fail: `TryFrom`, and
 ///   [`into_std`](Self::into_std), instead of `From`, `FromRawFd` and `IntoRawFd`.
 ///
@@ -149,7 +160,8 @@ impl UnixDatagram {
     ///
     /// The system's; [`TimedOut`](io::ErrorKind::TimedOut); closed.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.receive(|fd| sys::recv(fd, buf), |&n| moved(n))
+        self.receive((), |fd| Ok((sys::recv(fd, buf)?, ())), moved)
+            .map(|(n, ())| n)
     }
 
     /// Like [`recv`](Self::recv), and tells from whom: unnamed, if the sender is.
@@ -158,7 +170,7 @@ impl UnixDatagram {
     ///
     /// As for [`recv`](Self::recv).
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (n, from) = self.receive(|fd| sys::recv_from(fd, buf), |&(n, _)| moved(n))?;
+        let (n, from) = self.receive(nobody()?, |fd| sys::recv_from(fd, buf), moved)?;
         Ok((n, sys::from_unix(from)?))
     }
 
@@ -168,7 +180,8 @@ impl UnixDatagram {
     ///
     /// As for [`recv`](Self::recv).
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.receive(|fd| sys::peek(fd, buf), |_| moved(0))
+        self.receive((), |fd| Ok((sys::peek(fd, buf)?, ())), |_| moved(0))
+            .map(|(n, ())| n)
     }
 
     /// Like [`recv_from`](Self::recv_from), and leaves the message in the socket.
@@ -177,16 +190,36 @@ impl UnixDatagram {
     ///
     /// As for [`recv`](Self::recv).
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (n, from) = self.receive(|fd| sys::peek_from(fd, buf), |_| moved(0))?;
+        let (n, from) = self.receive(nobody()?, |fd| sys::peek_from(fd, buf), |_| moved(0))?;
         Ok((n, sys::from_unix(from)?))
     }
 
+    /// Receives. Once there is nothing left and the direction was shut down, the result is an empty
+    /// message from `nobody`, which is what the system says on a blocking socket; on a non-blocking one
+    /// it would say for ever that there is nothing yet.
     fn receive<T>(
         &self,
-        call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
-        effect: impl Fn(&T) -> Moved,
-    ) -> io::Result<T> {
-        self.socket.io(Way::Read, WaitReason::NetRead, call, effect)
+        nobody: T,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<(usize, T)>,
+        effect: impl Fn(usize) -> Moved,
+    ) -> io::Result<(usize, T)> {
+        let socket = &self.socket;
+        let mut nobody = Some(nobody);
+        socket.io(
+            Way::Read,
+            WaitReason::NetRead,
+            |fd| match call(fd) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock
+                        && socket.may_be_shut_down()
+                        && sys::is_shut_down(fd) =>
+                {
+                    nobody.take().map(|nobody| (0, nobody)).ok_or(error)
+                }
+                result => result,
+            },
+            |&(n, _)| effect(n),
+        )
     }
 
     /// Sends a message to the socket that this one is connected to.
@@ -224,6 +257,7 @@ impl UnixDatagram {
         let sent = turn.retry(
             WaitReason::NetWrite,
             &mut turn.patience(),
+            LONGEST_PAUSE,
             |fd| sys::send_to(fd, buf, Some(&addr)),
             |&n| moved(n),
         );
@@ -232,7 +266,7 @@ impl UnixDatagram {
         sent
     }
 
-    /// Shuts one or both directions down.
+    /// Shuts one or both directions down. Receives, also those under way, return what is there, then 0.
     ///
     /// # Errors
     ///
@@ -260,6 +294,11 @@ impl UnixDatagram {
         /// on.
     }
     shared::into_std!(std::os::unix::net::UnixDatagram);
+}
+
+/// The address of a message that nobody sent.
+fn nobody() -> io::Result<SockAddr> {
+    SockAddr::unix("")
 }
 
 /// A message of so many bytes.

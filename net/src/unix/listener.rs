@@ -15,6 +15,7 @@ use socket2::{SockAddr, Type};
 use std::io;
 use std::iter::FusedIterator;
 use std::os::unix::net::SocketAddr;
+use std::panic::RefUnwindSafe;
 use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,8 +26,11 @@ use std::sync::Arc;
 ///
 /// * [`set_deadline`](Self::set_deadline) and [`close`](Self::close), as in Go; `close` ends an
 ///   [`accept`](Self::accept) under way. [`wait_readable`](Self::wait_readable).
+/// * At the deadline the error is [`TimedOut`](io::ErrorKind::TimedOut).
 /// * [`set_unlink_on_close`](Self::set_unlink_on_close), as in Go, but off unless it is asked for.
 /// * [`try_clone`](Self::try_clone) shares the socket instead of duplicating its descriptor.
+/// * For the system the socket is non-blocking always; [`set_nonblocking`](Self::set_nonblocking) is a
+///   setting of the socket's here, shared by its clones.
 /// * [`incoming`](Self::incoming) ends when the listener is closed.
 /// * Converting from and to std's type and `OwnedFd` may fail: `TryFrom`, and
 ///   [`into_std`](Self::into_std), instead of `From`, `FromRawFd` and `IntoRawFd`.
@@ -62,6 +66,9 @@ pub struct UnixListener {
 /// The path to remove in the end, if any.
 #[derive(Debug, Default)]
 struct Unlink(Mutex<Option<PathBuf>>);
+
+// Like std's sockets: the path is there as a whole or not at all.
+impl RefUnwindSafe for Unlink {}
 
 impl Unlink {
     fn set(&self, path: Option<PathBuf>) {
@@ -171,7 +178,7 @@ impl UnixListener {
     /// Whether the path it listens on is removed when it is closed, or the last handle is dropped. That
     /// is so for all handles, and not from the start. Without a path there is nothing to remove.
     ///
-    /// It is `listen` and Go where this is the default. It is meant for who made the
+    /// For [`listen`](fn@crate::listen), as in Go, it is the default. It is meant for who made the
     /// path: somebody else may still be listening on it, for instance the process that a listener was
     /// inherited from.
     ///

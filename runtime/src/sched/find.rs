@@ -137,21 +137,25 @@ impl Sched {
         if self.poller.is_installed() && now.saturating_sub(held.local().polled) > POLL_INTERVAL {
             self.poll_now(held, now);
         }
-        let g = self.global.pop()?;
+        self.take_global(held)
+    }
+
+    /// A fair share of the global queue: one to run, the others queue up in the local one. On the 61st tick too,
+    /// since one at a time would be next to nothing for a crowd, such as the goroutines that waited behind a hog.
+    fn take_global(&self, held: &mut Held) -> Option<GRef> {
+        let g = self
+            .global
+            .take_share(&held.local().queue, self.procs() as usize)?;
         held.counters.global_gets.add(1);
+        if !held.local().queue.is_empty() {
+            self.submitted_by_p();
+        }
         Some(g)
     }
 
     /// Work that others may take too.
     fn next_shared(&self, m: &'static M, held: &mut Held) -> Option<GRef> {
-        if let Some(g) = self
-            .global
-            .take_share(&held.local().queue, self.procs() as usize)
-        {
-            held.counters.global_gets.add(1);
-            if !held.local().queue.is_empty() {
-                self.submitted_by_p();
-            }
+        if let Some(g) = self.take_global(held) {
             return Some(g);
         }
         if self.stacks_wanted() {

@@ -14,7 +14,7 @@ mod stream;
 
 #[path = "../../tests/net_support/cast.rs"]
 #[allow(dead_code, reason = "scenarios use a part of it")]
-mod cast;
+pub(crate) mod cast;
 
 use crate::Scenario;
 use crate::network::Refused;
@@ -43,7 +43,7 @@ pub(crate) const SCENARIOS: &[&[(&str, Scenario)]] = &[
 const LONG: Duration = Duration::from_secs(50);
 
 /// Ends the scenario if the system does not permit it.
-fn permitted<T>(result: Result<T, Refused>) -> T {
+pub(crate) fn permitted<T>(result: Result<T, Refused>) -> T {
     result.unwrap_or_else(|Refused(why)| {
         println!("skipped: {why}");
         std::process::exit(0);

@@ -4,13 +4,15 @@
 #![allow(dead_code, unused_imports)]
 
 mod cast;
+mod crowd;
 mod directory;
 mod load;
 mod networks;
 mod process;
 mod scenario;
 
-pub(crate) use cast::{Cast, Task, everywhere, under_other_settings};
+pub(crate) use cast::{Cast, Task, everywhere, under_other_settings, undisturbed};
+pub(crate) use crowd::Crowd;
 pub(crate) use directory::Directory;
 pub(crate) use load::{Load, Sample, Summary};
 pub(crate) use networks::{BlackHole, any_addr, conns, has_ipv6, local, networks, unix_name};

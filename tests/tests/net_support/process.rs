@@ -81,6 +81,11 @@ impl Process {
         writeln!(stdin, "{word}").expect("the child listens");
     }
 
+    /// Ends its standard input.
+    pub(crate) fn close_stdin(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     /// Ends its standard input and demands that it ends well.
     pub(crate) fn end(mut self) {
         drop(self.child.stdin.take());

@@ -12,7 +12,7 @@ mod unix;
 pub(crate) use datagram::{peek_from, recv_from, send_to};
 pub(crate) use inherit::{MOST_DESCRIPTORS, duplicate_above, move_to, take_inherited};
 pub(crate) use transfer::*;
-pub(crate) use unix::{from_unix, peer_credentials, to_unix};
+pub(crate) use unix::{from_unix, is_shut_down, peer_credentials, to_unix};
 
 use super::{MAX_BYTES, MAX_SLICES};
 use crate::socket::Way;

@@ -66,6 +66,17 @@ pub(crate) fn peer_credentials(
     Ok((found.uid, found.gid, found.pid))
 }
 
+/// Has reading been shut down?
+pub(crate) fn is_shut_down(fd: BorrowedFd<'_>) -> bool {
+    let mut asked = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: the pointer is to one live `pollfd`, as is said; it doesn't wait.
+    unsafe { libc::poll(&mut asked, 1, 0) > 0 && asked.revents & libc::POLLRDHUP != 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

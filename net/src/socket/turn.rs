@@ -1,7 +1,4 @@
-//! A socket: a handle to a poll descriptor and the system's descriptor in it. What streams and
-//! listeners have in common, and the one place through which every read and write passes.
-//!
-//! ## A call
+//! Operations: the one place through which every read and write passes.
 //!
 //! [`Socket::io`] takes the direction's turn and runs [`Turn::io`]:
 //!
@@ -21,19 +18,7 @@
 //! [`Turn::ready`] waits in the same way for what a call would find, without making one: so a request
 //! that is waited for before there is a buffer for it costs no further system call either.
 //!
-//! ## The life of a descriptor
-//!
-//! Handles are counted in the source; there is no further allocation. `close` marks both directions
-//! closed (nothing starts or parks from then on), replaces what the number stands for by the
-//! placeholder, and only then wakes everybody and waits until calls that were under way have returned:
-//! when `close` returns the port is free. The number remains ours until the last handle is dropped, so a `BorrowedFd` stays valid,
-//! and a system call that raced with `close` gives `EBADF` instead of reaching a stranger's socket; its
-//! error is reported as closed.
-//!
-//! Closing the last descriptor of a socket ends its registration with the poller. Only if the
-//! descriptor has been lent out (`AsFd`), or came from outside, may there be another one, and it is
-//! deregistered explicitly: that saves a system call per connection. (A child between `fork` and
-//! `exec` has one too; its events carry an old generation.)
+//! Some calls can't be waited for: [`Turn::retry`].
 //!
 //! A call that never waits is a switch point too ([`checkpoint`]): otherwise a goroutine whose socket
 //! always has data would never let go of its P.
@@ -41,46 +26,21 @@
 //! No call here keeps anything derived from a thread-local over a park; system calls read `errno`
 //! before they return to this file.
 
-use crate::arena::ARENA;
+use super::{Socket, Way, nanos};
 use crate::direction::{Enqueue, NEVER, Node, Outcome};
 use crate::error::closed;
 use crate::metrics::timed_out;
-use crate::prim::atomic::Ordering;
-use crate::reactor;
-use crate::source::{EXPOSED, Heap, NONBLOCKING, Side, Source, waking};
+use crate::source::{Heap, NONBLOCKING, Side, waking};
 use crate::sys;
-use crate::word::{Close, Publish, State};
-use corio::reactor::{WaitReason, checkpoint, park, prepare, timer, yield_now};
+use crate::word::{Publish, State};
+use corio::reactor::{WaitReason, checkpoint, park, prepare, timer};
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::os::fd::BorrowedFd;
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The pauses between the tries of [`Turn::retry`], in nanoseconds: short at first, as queues move
-/// fast; and then so long that thousands who wait don't make a processor busy.
+/// The first pause between the tries of [`Turn::retry`], in nanoseconds: queues move fast.
 const FIRST_PAUSE: u64 = 200_000;
-const LONGEST_PAUSE: u64 = 20_000_000;
-
-/// One handle to a socket; clones share everything.
-#[allow(
-    unreachable_pub,
-    reason = "in the signature of `HasSocket`, which seals public traits"
-)]
-pub struct Socket(&'static Source);
-
-// Like std's sockets: a panic can't leave one half changed, turns are given up by a destructor.
-impl UnwindSafe for Socket {}
-impl RefUnwindSafe for Socket {}
-
-/// Which direction of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// Reading and accepting.
-    Read,
-    /// Writing and connecting.
-    Write,
-}
 
 /// What an operation that succeeded has done. Those that move no bytes may return a `bool`: whether
 /// they have drained the socket.
@@ -140,43 +100,7 @@ impl Patience {
     }
 }
 
-/// A timeout in nanoseconds; never so long that it means none.
-fn nanos(timeout: Duration) -> u64 {
-    u64::try_from(timeout.as_nanos()).map_or(NEVER - 1, |nanos| nanos.min(NEVER - 1))
-}
-
 impl Socket {
-    /// Takes a non-blocking descriptor over and registers it. `exposed`: it may have duplicates.
-    pub(crate) fn open(fd: OwnedFd, exposed: bool) -> io::Result<Socket> {
-        let poller = reactor::poller()?;
-        let source = ARENA.take();
-        source.reset(fd.into_raw_fd(), if exposed { EXPOSED } else { 0 });
-        // From here on its drop cleans up.
-        let socket = Socket(source);
-        poller.register(socket.borrow(), source)?;
-        Ok(socket)
-    }
-
-    /// The descriptor, for our own use: it must not be duplicated.
-    #[inline]
-    fn borrow(&self) -> BorrowedFd<'_> {
-        // SAFETY: the number is open until the last handle is dropped, and we have one.
-        unsafe { BorrowedFd::borrow_raw(self.0.fd.load(Ordering::Relaxed)) }
-    }
-
-    /// The descriptor, for others.
-    pub(crate) fn lend(&self) -> BorrowedFd<'_> {
-        self.0.set_mode(EXPOSED, true);
-        self.borrow()
-    }
-
-    fn side(&self, way: Way) -> &'static Side {
-        match way {
-            Way::Read => &self.0.read,
-            Way::Write => &self.0.write,
-        }
-    }
-
     /// Runs one operation: in turn, parking while it would block. `effect` tells from its result
     /// what it has done to the socket.
     #[inline]
@@ -202,18 +126,6 @@ impl Socket {
         let result = self.turn(way, &mut patience)?.ready(reason, &mut patience);
         checkpoint();
         result
-    }
-
-    /// What an operation asks before it tries: is the socket closed, or the deadline past?
-    pub(crate) fn admit(&self, way: Way) -> io::Result<()> {
-        let side = self.side(way);
-        if side.word.state() == State::Closed {
-            Err(closed())
-        } else if side.deadline() != NEVER && side.deadline() <= timer::now() {
-            Err(timed_out())
-        } else {
-            Ok(())
-        }
     }
 
     /// Takes the direction's turn for several operations, each of which has a timeout's time; so has
@@ -263,196 +175,6 @@ impl Socket {
             Outcome::TimedOut => Err(timed_out()),
             Outcome::Waiting => unreachable!("a node's waiter is woken after it was unlinked"),
         }
-    }
-
-    /// The descriptor's number, for dumps.
-    pub(crate) fn number(&self) -> usize {
-        self.0.fd.load(Ordering::Relaxed) as usize
-    }
-
-    /// Has `close` been called?
-    #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.read.word.state() == State::Closed
-    }
-
-    /// Are there other handles?
-    pub(crate) fn is_shared(&self) -> bool {
-        // Acquire: partner of the Release in `drop`, as in `into_fd`.
-        self.0.handles.load(Ordering::Acquire) != 1
-    }
-
-    /// Runs a call that never blocks and is no reading or writing, such as one for an option.
-    pub(crate) fn control<T>(
-        &self,
-        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
-    ) -> io::Result<T> {
-        if self.is_closed() {
-            return Err(closed());
-        }
-        call(self.borrow()).map_err(|error| self.or_closed(error))
-    }
-
-    /// An error, or closed if that is what is behind it.
-    #[cold]
-    fn or_closed(&self, error: io::Error) -> io::Error {
-        if self.is_closed() { closed() } else { error }
-    }
-
-    /// See the module's head.
-    pub(crate) fn close(&self) -> io::Result<()> {
-        let (read, write) = (&self.0.read, &self.0.write);
-        let Close::First(reader) = read.close() else {
-            return Err(closed());
-        };
-        let Close::First(writer) = write.close() else {
-            unreachable!("the words are closed in this order, by one caller");
-        };
-        let result = self.replace();
-        for (side, waiter) in [(read, reader), (write, writer)] {
-            if let Some(waiter) = waiter {
-                waking(waiter).ready();
-            }
-            side.drain(&Heap(side), |waiter| waking(waiter).ready());
-        }
-        // A system call that is under way keeps the port. It doesn't block, nor does its caller from
-        // now on; no user code runs in a turn.
-        for side in [read, write] {
-            while side.is_held() {
-                yield_now();
-            }
-        }
-        result
-    }
-
-    fn replace(&self) -> io::Result<()> {
-        self.deregister();
-        sys::replace(self.borrow(), reactor::poller()?.placeholder())
-    }
-
-    fn deregister(&self) {
-        if self.0.mode(EXPOSED)
-            && let Ok(poller) = reactor::poller()
-        {
-            // An error would mean that it is not registered.
-            let _ = poller.deregister(self.borrow());
-        }
-    }
-
-    /// The descriptor without the poller, blocking or not as std would have it.
-    ///
-    /// # Errors
-    ///
-    /// If the socket is closed, or if there are other handles, which would be blocked by it
-    /// ([`io::ErrorKind::ResourceBusy`]).
-    pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
-        // Acquire: partner of the Release in `drop`; nobody else uses the descriptor any more.
-        if self.0.handles.load(Ordering::Acquire) != 1 {
-            return Err(io::ErrorKind::ResourceBusy.into());
-        }
-        if self.is_closed() {
-            return Err(closed());
-        }
-        let nonblocking = self.0.mode(NONBLOCKING);
-        let duplicate = self.lend().try_clone_to_owned()?;
-        socket2::SockRef::from(&duplicate).set_nonblocking(nonblocking)?;
-        Ok(duplicate)
-    }
-
-    /// Whether operations fail instead of parking.
-    pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        if self.is_closed() {
-            return Err(closed());
-        }
-        self.0.set_mode(NONBLOCKING, nonblocking);
-        Ok(())
-    }
-
-    /// Sets or clears the timeout of calls to come.
-    pub(crate) fn set_timeout(&self, way: Way, timeout: Option<Duration>) -> io::Result<()> {
-        if self.is_closed() {
-            return Err(closed());
-        }
-        let timeout = match timeout {
-            Some(Duration::ZERO) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "cannot set a 0 duration timeout",
-                ));
-            }
-            Some(timeout) => nanos(timeout),
-            None => NEVER,
-        };
-        self.side(way).set_timeout(timeout);
-        Ok(())
-    }
-
-    /// The timeout of calls to come.
-    pub(crate) fn timeout(&self, way: Way) -> io::Result<Option<Duration>> {
-        if self.is_closed() {
-            return Err(closed());
-        }
-        let timeout = self.side(way).timeout();
-        Ok((timeout != NEVER).then(|| Duration::from_nanos(timeout)))
-    }
-
-    /// Sets or clears the deadline, also of calls that wait already.
-    pub(crate) fn set_deadline(&self, way: Way, deadline: Option<Instant>) -> io::Result<()> {
-        if self.is_closed() {
-            return Err(closed());
-        }
-        let deadline = deadline.map_or(NEVER, timer::deadline);
-        let side = self.side(way);
-        side.set_deadline(deadline, &Heap(side), |waiter| waking(waiter).ready());
-        Ok(())
-    }
-}
-
-impl Socket {
-    /// Ends whatever waits, in both directions, with [`TimedOut`](io::ErrorKind::TimedOut), and so
-    /// everything until [`resume`](Self::resume).
-    pub(crate) fn interrupt(&self) {
-        for side in [&self.0.read, &self.0.write] {
-            side.interrupt(&Heap(side), |waiter| waking(waiter).ready());
-        }
-    }
-
-    /// Takes one [`interrupt`](Self::interrupt) back.
-    pub(crate) fn resume(&self) {
-        for side in [&self.0.read, &self.0.write] {
-            side.resume();
-        }
-    }
-}
-
-impl Clone for Socket {
-    fn clone(&self) -> Self {
-        // Relaxed: the handle that is cloned keeps the source.
-        self.0.handles.fetch_add(1, Ordering::Relaxed);
-        Socket(self.0)
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        // Release and Acquire: partners of each other; the last one sees what all others did.
-        if self.0.handles.fetch_sub(1, Ordering::AcqRel) != 1 {
-            return;
-        }
-        let source = self.0;
-        // Nobody waits: that takes a handle. But a timer may be armed, and an event may be on its way.
-        if let Close::First(_) = source.read.close() {
-            let _ = source.write.close();
-            self.deregister();
-        }
-        for side in [&source.read, &source.write] {
-            side.drain(&Heap(side), |_| unreachable!("queueing takes a handle"));
-        }
-        source.retire();
-        // SAFETY: `open` took the descriptor over, and we are the last who can reach it.
-        let fd = unsafe { OwnedFd::from_raw_fd(source.fd.load(Ordering::Relaxed)) };
-        ARENA.put(source);
-        drop(fd);
     }
 }
 
@@ -527,11 +249,13 @@ impl Turn<'_> {
 
     /// Like [`io`](Self::io), for calls of which the system doesn't report when they would succeed (a
     /// Unix socket's connect, and its send to an address, while the other side's queue is full): tries
-    /// again after pauses that grow, whatever events come.
+    /// again after pauses, whatever events come. They grow with the time that was waited, up to `longest`
+    /// nanoseconds.
     pub(crate) fn retry<T, E: Into<Moved>>(
         &self,
         reason: WaitReason,
         patience: &mut Patience,
+        longest: u64,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
         effect: impl Fn(&T) -> E,
     ) -> io::Result<T> {
@@ -567,7 +291,7 @@ impl Turn<'_> {
             if until.min(side.deadline()) <= timer::now() {
                 return Err(timed_out());
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause + pause / 2).min(longest);
         }
     }
 
@@ -578,9 +302,10 @@ impl Turn<'_> {
 
     /// Waits until a call would have a result, be it bytes, room, the end or an error; makes none.
     ///
-    /// On a drained socket the word tells, as it does in [`io`](Self::io). Otherwise, and after a flag,
-    /// which may have been all that an event was about, the system is asked. An event's `READY` stays
+    /// On a drained socket the word tells, as it does in [`io`](Self::io), and an event's `READY` stays
     /// for the call that follows. It may be stale: stored after a call that took what it announced.
+    /// Otherwise, and after a flag, which may have been all that an event was about, the system is asked,
+    /// also after an event: so on what is never drained the answer was right when it was given.
     pub(crate) fn ready(&self, reason: WaitReason, patience: &mut Patience) -> io::Result<()> {
         let (socket, side) = (self.socket, self.side);
         if side.deadline() != NEVER {
@@ -606,12 +331,7 @@ impl Turn<'_> {
                 Ok(false) if socket.0.mode(NONBLOCKING) => {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
-                Ok(false) => {
-                    self.wait(reason, patience)?;
-                    if !socket.0.flags.any() {
-                        return Ok(());
-                    }
-                }
+                Ok(false) => self.wait(reason, patience)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(socket.or_closed(error)),
             }
