@@ -359,7 +359,7 @@ fn connections_have_the_same_methods_on_all_networks() {
             conn.set_read_deadline(soon).unwrap();
             conn.set_write_deadline(soon).unwrap();
             (&conn).write_all(b"ab").unwrap();
-            write!(&conn, "{}{}", 'c', 4).unwrap();
+            write!(&conn, "c{}", 2 + 2).unwrap();
             let parts = [IoSlice::new(b"e"), IoSlice::new(b"f")];
             assert_eq!((&conn).write_vectored(&parts).unwrap(), 2);
             (&conn).flush().unwrap();
