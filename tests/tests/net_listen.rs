@@ -33,7 +33,7 @@ fn connects(network: &str, addr: &str, listener: &Listener) {
     assert_eq!(conn.local_addr().unwrap(), peer);
 }
 
-/// [TestDualStackTCPListener, TestWildWildcardListener, TestIPv4MulticastListener's wildcards]
+/// [TestDualStackTCPListener, TestWildWildcardListener]
 #[test]
 fn no_host_means_both_families() {
     everywhere(|_| {
@@ -92,7 +92,7 @@ fn one_family_leaves_the_other_alone() {
     });
 }
 
-/// [TestListenerClose, TestListenCloseListen]
+/// [TestListenCloseListen, TestClosingListener]
 #[test]
 fn an_address_is_free_after_close() {
     everywhere(|_| {
@@ -126,7 +126,7 @@ fn connects_to(network: &str, addr: &str, listener: &Listener) {
     listener.accept().unwrap();
 }
 
-/// [TestListenerClose: accept under way]
+/// [TestListenerClose]
 #[test]
 fn close_ends_accept() {
     everywhere(|cast| {
@@ -142,6 +142,30 @@ fn close_ends_accept() {
                 assert_closed(accepting.join());
                 assert_eq!(iterating.join(), 0);
             }
+        }
+    });
+}
+
+/// [TestTCPConcurrentAccept]
+#[test]
+fn several_may_accept_at_once() {
+    everywhere(|cast| {
+        for network in networks() {
+            let (listener, addr) = local(network);
+            let accepting: Vec<_> = (0..10)
+                .map(|_| {
+                    let theirs = listener.try_clone().unwrap();
+                    cast.spawn(move || theirs.incoming().map(Result::unwrap).count())
+                })
+                .collect();
+            let conns: Vec<_> = (0..50).map(|_| dial(network, &addr).unwrap()).collect();
+            for conn in conns {
+                // Closed by whoever has accepted it.
+                assert_eq!((&conn).read(&mut [0]).unwrap(), 0);
+            }
+            listener.close().unwrap();
+            let accepted: usize = accepting.into_iter().map(|task| task.join()).sum();
+            assert_eq!(accepted, 50);
         }
     });
 }
@@ -193,7 +217,7 @@ fn a_path_goes_with_its_listener() {
     });
 }
 
-/// [TestListenConfigControl, TestTCPListener]
+/// [TestListenConfigControl]
 #[test]
 fn settings_are_made_before_binding() {
     for network in networks() {
@@ -323,7 +347,8 @@ fn a_connection_that_was_reset_in_the_queue_does_no_harm() {
     });
 }
 
-/// [TestConnAndListener, TestTCPListenerSpecificMethods, TestUnixConnSpecificMethods]
+/// [TestConnAndListener, TestTCPListenerSpecificMethods, TestUnixListenerSpecificMethods,
+/// TestTCPConnSpecificMethods]
 #[test]
 fn connections_have_the_same_methods_on_all_networks() {
     everywhere(|_| {

@@ -61,7 +61,7 @@ fn accept_ends_with_its_time() {
     });
 }
 
-/// [TestReadTimeout, TestReadTimeoutMustReturn, TestReadFromTimeout's relatives]
+/// [TestReadTimeout]
 #[test]
 fn read_ends_with_its_time() {
     everywhere(|cast| {
@@ -96,7 +96,7 @@ fn read_ends_with_its_time() {
     });
 }
 
-/// [TestWriteTimeout, TestWriteTimeoutMustReturn]
+/// [TestWriteTimeout]
 #[test]
 fn write_ends_with_its_time() {
     everywhere(|cast| {
@@ -164,7 +164,7 @@ fn a_deadline_that_was_taken_back_does_not_come() {
     });
 }
 
-/// [TestReadTimeoutUnblocksRead, TestSetDeadline's effect on calls under way]
+/// [TestReadTimeoutUnblocksRead, TestAcceptTimeout]
 #[test]
 fn a_deadline_reaches_calls_under_way() {
     everywhere(|cast| {
@@ -358,7 +358,7 @@ fn a_peer_that_sends_all_the_time_does_not_keep_the_time_from_coming() {
     });
 }
 
-/// [TestErrDeadlineExceeded-like checks in assertions; closing after a timeout]
+/// [the end of TestReadTimeoutMustNotReturn and its relatives]
 #[test]
 fn closed_counts_more_than_the_time() {
     everywhere(|_| {
@@ -381,7 +381,7 @@ fn closed_counts_more_than_the_time() {
     });
 }
 
-/// [TestNegativeTimeout, zero ones]
+/// std's rule.
 #[test]
 fn no_time_at_all_is_no_timeout() {
     for network in networks() {
