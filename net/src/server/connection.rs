@@ -189,8 +189,8 @@ impl Connection {
         }
         match first {
             Ok(First::Bytes) => Ok(true),
-            Ok(First::End) => Ok(false),
-            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(false),
+            Ok(First::End) => Ok(self.resume()),
+            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(self.resume()),
             Err(error) if is_closed(&error) && self.entry.word.is_closed() => Ok(false),
             Err(error) => Err(error),
         }
@@ -225,6 +225,15 @@ impl Connection {
                 Activation::Claimed => corio::yield_now(),
             }
         }
+    }
+
+    /// There is no further request. What the handler does now is not to be cut off as idle; nobody is told, as it
+    /// is no request either. Always `false`.
+    fn resume(&self) -> bool {
+        while self.entry.word.activate() == Activation::Claimed {
+            corio::yield_now();
+        }
+        false
     }
 
     /// Has something arrived? Doesn't wait.
