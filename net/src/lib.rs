@@ -135,7 +135,7 @@ pub use server::{
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
 #[cfg(not(loom))]
-pub use transfer::{CopyFrom, CopyTo, Duplex, copy, copy_bidirectional};
+pub use transfer::{CopyFrom, CopyTo, Duplex, copy, copy_bidirectional, copy_n};
 #[cfg(not(loom))]
 pub use udp::UdpSocket;
 #[cfg(not(loom))]

@@ -93,6 +93,20 @@ fn closing_a_listener_ends_a_thousand_accepts() {
 }
 
 #[test]
+fn slow_clients_at_one_address_do_not_fill_a_server() {
+    const CLIENTS: u64 = 2000;
+    let _alone = alone();
+    for (procs, migrate) in [(2, false), (1, true)] {
+        let arg = CLIENTS.to_string();
+        let outcome = scenario("fault_slow_server", &[&arg], procs, migrate).unwrap();
+        assert!(outcome.number("asked") > 0);
+        // It has admitted a tenth of them.
+        let grown = outcome.number("peak kB") - outcome.number("before kB");
+        assert!(grown < 10 * 1024, "{grown} kB");
+    }
+}
+
+#[test]
 fn slow_clients_get_neither_time_nor_memory() {
     const CLIENTS: u64 = 2000;
     let _alone = alone();

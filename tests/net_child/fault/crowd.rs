@@ -153,7 +153,9 @@ fn accepts_once(cast: Cast, addr: SocketAddr) -> SocketAddr {
             let accept = move || {
                 entered.fetch_add(1, Ordering::Relaxed);
                 let (mut stream, _) = listener.accept()?;
-                stream.write_all(b"hello")
+                stream.read_exact(&mut [0]).unwrap();
+                stream.write_all(b"hello").unwrap();
+                Ok(())
             };
             // Threads by the thousand would be a test of something else.
             if number % 50 == 0 {
@@ -170,8 +172,12 @@ fn accepts_once(cast: Cast, addr: SocketAddr) -> SocketAddr {
                 (0..20)
                     .filter(|_| {
                         let mut text = String::new();
-                        let served = TcpStream::connect(addr)
-                            .and_then(|mut stream| stream.read_to_string(&mut text));
+                        // It speaks first: Linux sometimes forgets a connection that is completed
+                        // while its listener is being closed, and says so only when asked.
+                        let served = TcpStream::connect(addr).and_then(|mut stream| {
+                            stream.write_all(b"?")?;
+                            stream.read_to_string(&mut text)
+                        });
                         match served {
                             Ok(_) => {
                                 assert_eq!(text, "hello");
@@ -182,7 +188,9 @@ fn accepts_once(cast: Cast, addr: SocketAddr) -> SocketAddr {
                                 assert!(
                                     matches!(
                                         error.kind(),
-                                        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset
+                                        ErrorKind::ConnectionRefused
+                                            | ErrorKind::ConnectionReset
+                                            | ErrorKind::BrokenPipe
                                     ),
                                     "{error:?}"
                                 );

@@ -45,19 +45,15 @@ pub(crate) fn clear(far: &Far) {
     }
 }
 
-/// How often each rule has hit, near and far, in the order of the rules.
-pub(crate) fn hits(far: &Far) -> Vec<u64> {
-    [
-        near("nft list table ip fault"),
-        far.command("nft list table ip fault"),
-    ]
-    .into_iter()
-    .flat_map(|listing| {
+/// How often each rule has hit, in the order of the rules, at the near end and at the far end.
+pub(crate) fn hits(far: &Far) -> [Vec<usize>; 2] {
+    const LIST: &str = "nft list table ip fault";
+    [near(LIST), far.command(LIST)].map(|listing| {
         let listing = listing.expect("there is one");
-        let counts = listing.split("counter packets ").skip(1);
-        counts
+        listing
+            .split("counter packets ")
+            .skip(1)
             .map(|rest| rest.split(' ').next().unwrap().parse().unwrap())
-            .collect::<Vec<_>>()
+            .collect()
     })
-    .collect()
 }

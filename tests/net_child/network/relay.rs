@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,11 +36,10 @@ pub(crate) struct Weather {
 /// What has happened.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    pub(crate) carried: AtomicU64,
-    pub(crate) lost: AtomicU64,
-    pub(crate) doubled: AtomicU64,
+    pub(crate) lost: AtomicUsize,
+    pub(crate) doubled: AtomicUsize,
     /// Left after one that came later.
-    pub(crate) overtaken: AtomicU64,
+    pub(crate) overtaken: AtomicUsize,
 }
 
 /// When to leave, number, packet.
@@ -49,8 +48,8 @@ type Held = Reverse<(Instant, u64, Vec<u8>)>;
 /// Larger than any packet: the devices' MTU is 1500.
 const PACKET: usize = 2048;
 
-/// Joins the networks.
-pub(crate) fn join(far: &Far, weather: Weather) -> Result<Arc<Log>, Refused> {
+/// Joins the networks. The result logs what goes out, and what comes back.
+pub(crate) fn join(far: &Far, weather: Weather) -> Result<[Arc<Log>; 2], Refused> {
     let tun = || tun().map_err(|error| Refused::at("/dev/net/tun", error));
     let (here, there) = (tun()?, far.enter(tun)?);
     for step in [
@@ -67,10 +66,10 @@ pub(crate) fn join(far: &Far, weather: Weather) -> Result<Arc<Log>, Refused> {
     ] {
         far.command(&step)?;
     }
-    let log = Arc::new(Log::default());
-    carry(&here, &there, weather, &log, Rng::new(1));
-    carry(&there, &here, weather, &log, Rng::new(2));
-    Ok(log)
+    let logs = [Arc::default(), Arc::default()];
+    carry(&here, &there, weather, &logs[0], Rng::new(1));
+    carry(&there, &here, weather, &logs[1], Rng::new(2));
+    Ok(logs)
 }
 
 /// A TUN device called `wire` in this thread's network. It goes with its last descriptor.
@@ -102,7 +101,10 @@ fn take(mut from: &File, weather: Weather, log: &Log, mut rng: Rng, held: &Sende
     let mut buffer = [0; PACKET];
     for number in 0.. {
         let n = from.read(&mut buffer).expect("a device that is up");
-        log.carried.fetch_add(1, Ordering::Relaxed);
+        // Only version 4 has addresses here; what version 6 asks for is of no use.
+        if buffer[0] >> 4 != 4 {
+            continue;
+        }
         let copies = match rng.below(100) {
             draw if draw < weather.lost => {
                 log.lost.fetch_add(1, Ordering::Relaxed);
