@@ -253,8 +253,7 @@ fn a_panic_ends_one_connection_and_is_counted_and_told() {
             .on_state(hook)
             .on_panic(move |info, payload| {
                 let text = panic_text(payload).to_owned();
-                tell.send((info.id(), info.peer_addr(), text))
-                    .unwrap();
+                tell.send((info.id(), info.peer_addr(), text)).unwrap();
             });
         let (server, addr) = start(server);
         let (mut calm, mut wild) = (Client::new(addr), Client::new(addr));
