@@ -1,11 +1,13 @@
-//! A line server with everything that one in production needs: whoever sends a number gets the next one, after two
-//! seconds of work; whoever sends anything else gets told.
+//! A line server with everything that one in production needs: whoever sends a number gets the next
+//! one, after two seconds of work; whoever sends anything else gets told.
 //!
-//! `cargo run --release --example async_tcp_server`, then `nc 127.0.0.1 8000`, in as many terminals as you like:
-//! they don't wait for each other. Ctrl-C lets the lines be finished that are being worked on.
+//! `cargo run --release --example async_tcp_server`, then `nc 127.0.0.1 8000`, in as many terminals as
+//! you like: they don't wait for each other. Ctrl-C lets the lines be finished that are being worked
+//! on.
 //!
-//! What the server takes care of: a limit of connections, time limits, bounded memory for each client, an end
-//! without loss. What the handler is left with is `serve`, straight code that waits where it has to.
+//! What the server takes care of: a limit of connections, time limits, bounded memory for each client,
+//! an end without loss. What the handler is left with is `serve`, straight code that waits where it has
+//! to.
 
 use std::io::{self, BufReader, ErrorKind, Write};
 use std::num::IntErrorKind;

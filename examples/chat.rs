@@ -2,11 +2,11 @@
 //!
 //! `cargo run --release --example chat`, then `nc 127.0.0.1 9000` in several terminals.
 //!
-//! Each connection has two goroutines. The handler reads; the *writer*, the only one that writes, is fed by a
-//! channel, the connection's *outbox*. So lines are never mixed, and a client that reads slowly holds up
-//! nobody until its outbox is full. Then whoever speaks waits for it a moment, without holding a lock, and then
-//! its connection is closed. (Not to wait at all would turn out everybody each time that somebody pastes a
-//! text; to wait as long as it takes would let one client stop the room.)
+//! Each connection has two goroutines. The handler reads; the *writer*, the only one that writes, is
+//! fed by a channel, the connection's *outbox*. So lines are never mixed, and a client that reads
+//! slowly holds up nobody until its outbox is full. Then whoever speaks waits for it a moment, without
+//! holding a lock, and then its connection is closed. (Not to wait at all would turn out everybody each
+//! time that somebody pastes a text; to wait as long as it takes would let one client stop the room.)
 //!
 //! When the server is to end the readers find the end of the stream, and writers have the last word.
 

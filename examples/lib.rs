@@ -17,7 +17,8 @@
 //! }
 //! ```
 //!
-//! Where there is more to a server than its subject, it is a [`corio_net::Server`]: `async_tcp_server`, `chat`.
+//! Where there is more to a server than its subject, it is a [`corio_net::Server`]: `async_tcp_server`,
+//! `chat`.
 //!
 //! Output goes through [`say!`] and not through `println!`, which panics when nobody reads the other
 //! end of the pipe any more (`cargo run --example echo | head -1`).
@@ -162,8 +163,8 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The next line, without its end, and of a longer one the first `max` bytes: what a stranger sends must not
-/// fill the memory. `None` at the end of the stream. What is not UTF-8 is replaced.
+/// The next line, without its end, and of a longer one the first `max` bytes: what a stranger sends
+/// must not fill the memory. `None` at the end of the stream. What is not UTF-8 is replaced.
 ///
 /// ```
 /// use corio_examples::read_line;

@@ -84,6 +84,10 @@ mod reactor;
 mod resolve;
 #[cfg(not(loom))]
 mod server;
+// The part of it that is modelled.
+#[cfg(all(loom, test))]
+#[path = "server/state.rs"]
+mod server_state;
 #[cfg(not(loom))]
 mod shared;
 #[cfg(not(loom))]
@@ -131,7 +135,7 @@ pub use server::{
 #[cfg(not(loom))]
 pub use tcp::{Incoming, IntoIncoming, TcpListener, TcpStream};
 #[cfg(not(loom))]
-pub use transfer::{CopyFrom, CopyTo, Duplex, copy, copy_bidirectional};
+pub use transfer::{CopyFrom, CopyTo, Duplex, copy, copy_bidirectional, copy_n};
 #[cfg(not(loom))]
 pub use udp::UdpSocket;
 #[cfg(not(loom))]

@@ -7,8 +7,8 @@
 //!
 //! **The figures never go backwards.** A source is never freed, each direction's count only grows, and
 //! somebody who asks twice reads each of them twice, in this order. The same holds for the others,
-//! which are counters that only grow. (Only `open` goes both ways. It is the difference of two
-//! counters that are read together, under the arena's lock.) Different figures are read one after the other, so
+//! which are counters that only grow. (Only `open` goes both ways. It is the difference of two counters
+//! that are read together, under the arena's lock.) Different figures are read one after the other, so
 //! they need not fit together: a byte may be counted as read before it is counted as written.
 //!
 //! Rejected: resetting a direction's count when its socket is dropped, and adding it to a total. A sum
@@ -52,7 +52,7 @@ pub struct Metrics {
     pub bytes_written: u64,
     /// Operations that a timeout or a deadline has ended.
     pub timeouts: u64,
-    /// Panics of `Server` handlers.
+    /// Panics of handlers and hooks of a [`Server`](crate::Server).
     pub panics: u64,
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn timed_out() -> io::Error {
     error::timed_out()
 }
 
-/// Counts a handler's panic.
+/// Counts a panic of a handler or hook.
 pub(crate) fn panicked() {
     count(&PANICS);
 }

@@ -7,7 +7,7 @@
 //! system means something else.
 //!
 //! Options that have to be set before a socket is bound have no setter here: by then a socket of
-//! ours is in use. They are settings of `ListenConfig` and of the networks (`tcp6`).
+//! ours is in use. They are settings of [`ListenConfig`](crate::ListenConfig) and of the networks (`tcp6`).
 //!
 //! The macros give methods to several types, as those of [`shared`](crate::shared).
 

@@ -125,8 +125,7 @@ impl PipeReader {
         self.socket.set_deadline(Way::Read, deadline)
     }
 
-    /// Waits until a read would have a result (bytes, the end, an error), and reads nothing. May return
-    /// although there is none, but rarely.
+    /// Waits until a read would have a result (bytes, the end, an error), and reads nothing.
     ///
     /// # Errors
     ///
@@ -165,8 +164,7 @@ impl PipeWriter {
         self.socket.set_deadline(Way::Write, deadline)
     }
 
-    /// Waits until a write would have a result (room, or that nobody reads), and writes nothing. May
-    /// return although there is none, but rarely.
+    /// Waits until a write would have a result (room, or that nobody reads), and writes nothing.
     ///
     /// # Errors
     ///

@@ -136,8 +136,7 @@ impl<T: AsFd> Pollable<T> {
 }
 
 impl<T> Pollable<T> {
-    /// Waits until reading would have a result: bytes, the end, an error. May return although there is
-    /// none, but rarely.
+    /// Waits until reading would have a result: bytes, the end, an error.
     ///
     /// Several may wait at once; they queue up and are woken one after the other, each seeing for itself
     /// whether there is still something.

@@ -13,6 +13,7 @@ mod namespace;
 mod network;
 mod scale;
 mod server;
+mod takeover;
 mod udp;
 
 use corio_net::{TcpListener, TcpStream};
@@ -31,6 +32,7 @@ fn main() {
         limits::SCENARIOS,
         scale::SCENARIOS,
         server::SCENARIOS,
+        takeover::SCENARIOS,
         udp::SCENARIOS,
     ];
     let (_, scenario) = areas

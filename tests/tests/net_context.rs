@@ -8,6 +8,7 @@ use corio_net::{
     Conn, Pollable, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream,
     pipe, with_context,
 };
+use corio_tests::yield_until;
 use net_support::*;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Read, Write};
@@ -264,16 +265,19 @@ fn the_first_end_is_one_for_all_who_wait() {
         let (ctx, cancel) = Context::background().with_cancel();
         let theirs = Arc::clone(&conn);
         let bystander = cast.spawn(move || (&mut &*theirs).read(&mut [0]));
-        // Our read waits for the bystander's turn, or the other way round.
-        let theirs = Arc::clone(&conn);
+        let (theirs, begun) = (Arc::clone(&conn), Arc::new(AtomicBool::new(false)));
+        let begin = Arc::clone(&begun);
+        // Its read waits for the bystander's turn, or the other way round.
         let waiting = cast.spawn(move || {
             with_context(&ctx, &*theirs, |mut conn| {
+                begin.store(true, Ordering::Relaxed);
                 let result = conn.read(&mut [0]);
                 // Until then, whoever waits is interrupted.
                 assert_timed_out(bystander.join());
                 result
             })
         });
+        yield_until(|| begun.load(Ordering::Relaxed));
         pause(2);
         cancel.cancel();
         assert_canceled(waiting.join());

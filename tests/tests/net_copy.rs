@@ -1,126 +1,22 @@
-//! `copy` moves every byte between every pair of ends, whatever way it takes, and ends as single reads
-//! and writes would.
+//! `copy` moves every byte between every pair of ends, whatever way it takes.
 
+mod copy_support;
 mod net_support;
 
-use corio_net::{CopyFrom, CopyTo, PipeWriter, TcpStream, UnixStream, copy, pipe};
+use copy_support::*;
+use corio_net::{UnixStream, copy, copy_n, pipe};
 use net_support::*;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
 
 #[test]
 fn with_other_settings() {
     under_other_settings("with_other_settings");
 }
-
-fn content(len: usize) -> Vec<u8> {
-    (0..len)
-        .map(|at| (at.wrapping_mul(0x9E37_79B1) >> 13) as u8)
-        .collect()
-}
-
-#[track_caller]
-fn assert_same(got: &[u8], want: &[u8], what: &str) {
-    assert_eq!(got.len(), want.len(), "{what}: length");
-    if got != want {
-        let differs = got.iter().zip(want).position(|(a, b)| a != b);
-        panic!("{what}: differs at {differs:?}");
-    }
-}
-
-/// A regular file without a name.
-fn file(content: &[u8]) -> File {
-    // SAFETY: a name that ends with a zero; what is returned is a new descriptor.
-    let mut file = unsafe {
-        let fd = libc::memfd_create(c"copy".as_ptr(), libc::MFD_CLOEXEC);
-        assert!(fd >= 0);
-        File::from_raw_fd(fd)
-    };
-    file.write_all(content).unwrap();
-    file.rewind().unwrap();
-    file
-}
-
-type Source = Box<dyn CopyFrom + Send + Sync>;
-type Destination = Box<dyn CopyTo + Send + Sync>;
-
-/// Sends `content` in pieces that have nothing to do with anybody's buffers.
-fn feed(mut to: impl Write, content: &[u8]) {
-    let (mut rest, mut size) = (content, 1);
-    while !rest.is_empty() {
-        let (piece, tail) = rest.split_at(rest.len().min(size));
-        to.write_all(piece).unwrap();
-        (rest, size) = (tail, (size * 3 + 1) % 200_003);
-    }
-}
-
-/// A source of this kind that delivers `content` and then its end, and who feeds it.
-fn source(cast: Cast, kind: &str, content: &Arc<Vec<u8>>) -> (Source, Option<Task<()>>) {
-    let content = Arc::clone(content);
-    match kind {
-        "tcp" => {
-            let (ours, theirs) = pair();
-            (
-                Box::new(ours),
-                Some(cast.spawn(move || feed(theirs, &content))),
-            )
-        }
-        "unix" => {
-            let (ours, theirs) = UnixStream::pair().unwrap();
-            (
-                Box::new(ours),
-                Some(cast.spawn(move || feed(theirs, &content))),
-            )
-        }
-        "pipe" => {
-            let (ours, theirs) = pipe().unwrap();
-            (
-                Box::new(ours),
-                Some(cast.spawn(move || feed(theirs, &content))),
-            )
-        }
-        "file" => (Box::new(file(&content)), None),
-        _ => unreachable!(),
-    }
-}
-
-fn drain(mut from: impl Read + Send + 'static) -> impl FnOnce() -> Vec<u8> + Send + 'static {
-    move || {
-        let (mut got, mut buffer) = (Vec::new(), vec![0; 70_001]);
-        loop {
-            match from.read(&mut buffer).unwrap() {
-                0 => return got,
-                n => got.extend_from_slice(&buffer[..n]),
-            }
-        }
-    }
-}
-
-/// A destination of this kind, and who collects what arrives until it is dropped.
-fn destination(cast: Cast, kind: &str) -> (Destination, Task<Vec<u8>>) {
-    match kind {
-        "tcp" => {
-            let (ours, theirs) = pair();
-            (Box::new(ours), cast.spawn(drain(theirs)))
-        }
-        "unix" => {
-            let (ours, theirs) = UnixStream::pair().unwrap();
-            (Box::new(ours), cast.spawn(drain(theirs)))
-        }
-        "pipe" => {
-            let (theirs, ours) = pipe().unwrap();
-            (Box::new(ours), cast.spawn(drain(theirs)))
-        }
-        _ => unreachable!(),
-    }
-}
-
-const KINDS: [&str; 4] = ["tcp", "unix", "pipe", "file"];
 
 #[test]
 fn every_source_goes_to_every_destination() {
@@ -367,6 +263,42 @@ fn a_file_is_copied_from_its_position_on() {
 }
 
 #[test]
+fn a_limited_copy_takes_no_more_from_its_source() {
+    everywhere(|cast| {
+        let content = Arc::new(content(700_003));
+        for from in KINDS {
+            for to in &KINDS[..3] {
+                let (source, feeding) = source(cast, from, &content);
+                let (destination, collecting) = destination(cast, to);
+                let what = format!("{from} to {to}");
+                assert_eq!(copy_n(&source, &destination, 0).unwrap(), 0, "{what}");
+                for n in [1, 5, 100_000, 300_001] {
+                    assert_eq!(copy_n(&source, &destination, n).unwrap(), n, "{what}");
+                }
+                // To another one.
+                let rest = file(b"");
+                assert_eq!(copy_n(&source, &rest, 99_997).unwrap(), 99_997);
+                let left = content.len() as u64 - 500_004;
+                assert_eq!(copy_n(&source, &destination, left + 1).unwrap(), left);
+                assert_eq!(copy_n(&source, &destination, u64::MAX).unwrap(), 0);
+                drop(destination);
+                let mut want = content[..400_007].to_vec();
+                want.extend_from_slice(&content[500_004..]);
+                assert_same(&collecting.join(), &want, &what);
+                let mut rest = rest;
+                rest.rewind().unwrap();
+                let mut got = Vec::new();
+                rest.read_to_end(&mut got).unwrap();
+                assert_same(&got, &content[400_007..500_004], &what);
+                if let Some(feeding) = feeding {
+                    feeding.join();
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn files_that_do_not_know_their_size() {
     everywhere(|cast| {
         let from = File::open("/proc/self/status").unwrap();
@@ -450,206 +382,5 @@ fn one_byte_at_a_time_arrives_at_once() {
             assert_eq!(copying.join().unwrap(), 100);
             assert_eq!(end.read(&mut [0]).unwrap(), 0);
         }
-    });
-}
-
-#[test]
-fn deadlines_of_both_ends_apply() {
-    everywhere(|cast| {
-        // The source's.
-        let (from, mut feed) = pair();
-        let (to, mut end) = pair();
-        feed.write_all(b"head").unwrap();
-        from.set_read_deadline(after(SHORT)).unwrap();
-        let start = Instant::now();
-        assert_timed_out(copy(&from, &to));
-        assert!(start.elapsed() >= SHORT);
-        let mut four = [0; 4];
-        end.read_exact(&mut four).unwrap();
-        assert_eq!(&four, b"head");
-        // It is passed for whatever comes next, until it is moved: nothing is taken from the source.
-        feed.write_all(b"next").unwrap();
-        assert_timed_out(copy(&from, &to));
-        from.set_read_deadline(None).unwrap();
-        drop(feed);
-        assert_eq!(copy(&from, &to).unwrap(), 4);
-        end.read_exact(&mut four).unwrap();
-        assert_eq!(&four, b"next");
-
-        // The destination's, while its peer does not read. A file loses nothing by that.
-        let content = content(18 << 20);
-        let from = file(&content);
-        to.set_write_deadline(after(SHORT)).unwrap();
-        assert_timed_out(copy(&from, &to));
-        assert_timed_out(copy(&from, &to));
-        to.set_write_deadline(None).unwrap();
-        let collecting = cast.spawn(drain(end));
-        copy(&from, &to).unwrap();
-        drop(to);
-        assert_same(&collecting.join(), &content, "after a time-out");
-    });
-}
-
-#[test]
-fn a_deadline_set_meanwhile_ends_a_copy() {
-    everywhere(|cast| {
-        for round in 0..8 {
-            let (from, _feed) = pair();
-            let (to, _end) = pair();
-            let (from, to) = (Arc::new(from), Arc::new(to));
-            let blocked_writing = round % 2 == 0;
-            if blocked_writing {
-                fill(&to);
-            }
-            let copying = cast.spawn({
-                let (from, to) = (Arc::clone(&from), Arc::clone(&to));
-                move || {
-                    if blocked_writing {
-                        copy(&file(&[1; 10 << 20]), &to)
-                    } else {
-                        copy(&from, &to)
-                    }
-                }
-            });
-            pause(round / 2);
-            if blocked_writing {
-                to.set_write_deadline(Some(Instant::now())).unwrap();
-            } else {
-                from.set_read_deadline(Some(Instant::now())).unwrap();
-            }
-            assert_timed_out(copying.join());
-        }
-    });
-}
-
-#[test]
-fn close_of_either_end_ends_a_copy() {
-    everywhere(|cast| {
-        for round in 0..12 {
-            let (from, mut feed) = pair();
-            let (to, end) = pair();
-            let (from, to) = (Arc::new(from), Arc::new(to));
-            let stuck = round % 3 == 0;
-            let feeding = cast.spawn(move || {
-                if stuck {
-                    // More than all buffers on the way hold: the copy waits for its destination.
-                    let _ = feed.write_all(&vec![1; 30 << 20]);
-                }
-                feed
-            });
-            let copying = cast.spawn({
-                let (from, to) = (Arc::clone(&from), Arc::clone(&to));
-                move || copy(&*from, &*to)
-            });
-            pause(round / 3);
-            match round % 3 {
-                0 | 1 => to.close().unwrap(),
-                _ => from.close().unwrap(),
-            }
-            if round % 3 == 1 {
-                // It waits for its source and notices with the next piece. (Or it has, if there was none.)
-                drop(end);
-                from.close().unwrap();
-            }
-            assert_closed(copying.join());
-            drop((from, to));
-            feeding.join();
-        }
-    });
-}
-
-/// Makes dropping the stream reset the connection.
-fn reset(stream: TcpStream) {
-    stream.set_linger(Some(std::time::Duration::ZERO)).unwrap();
-}
-
-#[test]
-fn resets_are_reported() {
-    everywhere(|cast| {
-        // Of the source.
-        let (from, mut feed) = pair();
-        let (to, mut end) = pair();
-        let copying = cast.spawn(move || copy(&from, &to));
-        feed.write_all(b"some").unwrap();
-        end.read_exact(&mut [0; 4]).unwrap();
-        reset(feed);
-        assert_kind(copying.join(), ErrorKind::ConnectionReset);
-
-        // Of the destination, in the middle.
-        for from in KINDS {
-            let content = Arc::new(content(1 << 20));
-            let (source, feeding) = match from {
-                "file" => source(cast, from, &Arc::new(vec![1; 30 << 20])),
-                _ => {
-                    let (ours, theirs) = pair();
-                    let content = Arc::clone(&content);
-                    let feeding =
-                        cast.spawn(move || while (&theirs).write_all(&content).is_ok() {});
-                    (Box::new(ours) as Source, Some(feeding))
-                }
-            };
-            let (to, mut end) = pair();
-            let copying = cast.spawn(move || copy(&source, &to));
-            end.read_exact(&mut vec![0; 300_000]).unwrap();
-            reset(end);
-            let error = copying.join().unwrap_err();
-            assert!(
-                matches!(
-                    error.kind(),
-                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
-                ),
-                "{error:?}"
-            );
-            if let Some(feeding) = feeding {
-                feeding.join();
-            }
-        }
-
-        // A pipe's reader.
-        let (reader, writer): (_, PipeWriter) = pipe().unwrap();
-        drop(reader);
-        assert_kind(copy(&file(b"x"), &writer), ErrorKind::BrokenPipe);
-    });
-}
-
-#[test]
-fn copies_that_cross_do_not_wait_for_each_other() {
-    everywhere(|cast| {
-        const LEN: usize = 2 << 20;
-        // a to b and b to a at once, several of each, all through the same two streams.
-        let (a, their_a) = pair();
-        let (b, their_b) = pair();
-        let (a, b) = (Arc::new(a), Arc::new(b));
-        let copies: Vec<_> = (0..6)
-            .map(|number| {
-                let (a, b) = (Arc::clone(&a), Arc::clone(&b));
-                cast.spawn(move || {
-                    if number % 2 == 0 {
-                        copy(&a, &b).unwrap()
-                    } else {
-                        copy(&b, &a).unwrap()
-                    }
-                })
-            })
-            .collect();
-        let (their_a, their_b) = (Arc::new(their_a), Arc::new(their_b));
-        let ends: Vec<_> = [&their_a, &their_b]
-            .into_iter()
-            .map(|end| {
-                let end = Arc::clone(end);
-                cast.spawn(move || {
-                    (&*end).write_all(&vec![7; LEN]).unwrap();
-                    end.shutdown(Shutdown::Write).unwrap();
-                })
-            })
-            .collect();
-        for end in [&their_a, &their_b] {
-            skip(&**end, LEN);
-        }
-        for end in ends {
-            end.join();
-        }
-        let copied: u64 = copies.into_iter().map(Task::join).sum();
-        assert_eq!(copied, 2 * LEN as u64);
     });
 }

@@ -3,7 +3,7 @@
 
 mod net_support;
 
-use corio_net::{TcpStream, UnixStream, copy_bidirectional};
+use corio_net::{BufferPool, Conn, PooledReader, TcpStream, UnixStream, copy_bidirectional};
 use net_support::*;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -127,6 +127,27 @@ fn between_networks() {
         assert_eq!(answer, "over a Unix socket");
         client.shutdown(Shutdown::Write).unwrap();
         assert_eq!(proxy.join().unwrap(), (8, 18));
+    });
+}
+
+#[test]
+fn connections_of_any_network() {
+    everywhere(|cast| {
+        let (client, a) = pair();
+        let (b, server) = UnixStream::pair().unwrap();
+        let (a, b) = (Conn::from(a), Conn::from(b));
+        let proxy = cast.spawn(move || copy_bidirectional(&a, &b));
+        let (mut client, server) = (Conn::from(client), Conn::from(server));
+        let echo = cast.spawn(move || corio_net::copy(&server, &server));
+        client.write_all(b"there and back").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let pool = BufferPool::new(100);
+        let mut reader = PooledReader::new(client, &pool);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "there and back");
+        assert_eq!(echo.join().unwrap(), 14);
+        assert_eq!(proxy.join().unwrap(), (14, 14));
     });
 }
 

@@ -4,7 +4,10 @@
 
 mod net_support;
 
-use corio_net::{Metrics, TcpListener, TcpStream, metrics};
+use corio_net::{
+    Connection, Metrics, Server, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream,
+    metrics,
+};
 use net_support::*;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
@@ -140,6 +143,87 @@ fn failures_to_accept_and_connect_count() {
         let after = metrics();
         assert_eq!(after.accept_errors, before.accept_errors + 1);
         assert_eq!(after.accepts, before.accepts);
+    });
+}
+
+#[test]
+fn all_kinds_of_sockets_count_their_bytes() {
+    let _alone = alone();
+    everywhere(|cast| {
+        let moved = |f: &dyn Fn()| {
+            let before = metrics();
+            f();
+            let after = metrics();
+            assert_eq!(after.open, before.open);
+            (
+                after.bytes_read - before.bytes_read,
+                after.bytes_written - before.bytes_written,
+            )
+        };
+        let udp = || {
+            let [a, b] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+            let addr = b.local_addr().unwrap();
+            a.send_to(b"", addr).unwrap();
+            a.send_to(b"12345", addr).unwrap();
+            a.connect(addr).unwrap();
+            a.send(b"678").unwrap();
+            let mut buf = [0; 8];
+            assert_eq!(b.recv(&mut buf).unwrap(), 0);
+            assert_eq!(b.peek_from(&mut buf).unwrap().0, 5);
+            assert_eq!(b.recv_from(&mut buf).unwrap().0, 5);
+            assert_eq!(b.recv(&mut buf).unwrap(), 3);
+        };
+        assert_eq!(moved(&udp), (8, 8));
+        let unix = || {
+            let (mut a, mut b) = UnixStream::pair().unwrap();
+            a.write_all(b"12345").unwrap();
+            b.read_exact(&mut [0; 5]).unwrap();
+            let (a, b) = UnixDatagram::pair().unwrap();
+            a.send(b"67").unwrap();
+            assert_eq!(b.recv(&mut [0; 8]).unwrap(), 2);
+        };
+        assert_eq!(moved(&unix), (7, 7));
+        let pipe = || {
+            let (mut reader, mut writer) = corio_net::pipe().unwrap();
+            writer.write_all(b"1234").unwrap();
+            reader.read_exact(&mut [0; 4]).unwrap();
+        };
+        assert_eq!(moved(&pipe), (4, 4));
+        // Through two connections, moved on by the system.
+        let copied = move || {
+            let ((mut a, b), (c, mut d)) = (pair(), pair());
+            let copier = cast.spawn(move || corio_net::copy(&b, &c).unwrap());
+            a.write_all(&[1; 100_000]).unwrap();
+            drop(a);
+            assert_eq!(copier.join(), 100_000);
+            let mut bytes = Vec::new();
+            d.read_to_end(&mut bytes).unwrap();
+            assert_eq!(bytes.len(), 100_000);
+        };
+        assert_eq!(moved(&copied), (200_000, 200_000));
+    });
+}
+
+#[test]
+fn panics_of_handlers_count() {
+    let _alone = alone();
+    everywhere(|_| {
+        let before = metrics();
+        let (listener, addr) = listen();
+        let server = Server::new(|conn: &mut Connection| {
+            conn.read_exact(&mut [0])?;
+            panic!("in a handler");
+        });
+        let server = server.start([listener]).unwrap();
+        for _ in 0..3 {
+            let mut client = TcpStream::connect(addr).unwrap();
+            client.write_all(b"x").unwrap();
+            assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        }
+        server.shutdown(LONG);
+        let after = metrics();
+        assert_eq!(after.panics, before.panics + 3);
+        assert_eq!(after.accepts, before.accepts + 3);
     });
 }
 

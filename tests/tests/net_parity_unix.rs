@@ -237,15 +237,15 @@ mod unix_listener {
         }
 
         fn auto_traits(log) {
-            fn has<T>() -> bool
+            fn has<T>(_: Option<T>) -> bool
             where
-                T: Send + Sync + Unpin + Debug + AsFd + AsRawFd + 'static,
+                T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Debug + AsFd + AsRawFd + 'static,
                 T: TryFrom<OwnedFd> + TryInto<OwnedFd>,
                 for<'a> &'a T: IntoIterator<Item = io::Result<UnixStream>>,
             {
                 true
             }
-            log.note("all", has::<UnixListener>());
+            log.note("all", has::<UnixListener>(None));
         }
     }
 }
@@ -647,6 +647,17 @@ mod unix_datagram {
             b.set_nonblocking(false).unwrap();
             log.result("the other way", b.send(b"back"));
             log.result("recv", a.recv(&mut [0; 8]));
+            log.result("read half", a.shutdown(Shutdown::Read));
+            log.result("end", a.recv(&mut [0; 8]));
+            log.result("peer sends", b.send(b"x"));
+            let (a, b) = UnixDatagram::pair().unwrap();
+            let b = Arc::new(b);
+            let receiving = Arc::clone(&b);
+            let receiver = log.spawn(move || receiving.recv(&mut [0; 8]));
+            log.result("of a blocked recv", b.shutdown(Shutdown::Both));
+            log.result("it ends", receiver.join());
+            log.result("send", b.send(b"x"));
+            drop(a);
             log.result("not connected", UnixDatagram::unbound().unwrap().shutdown(Shutdown::Both));
         }
 

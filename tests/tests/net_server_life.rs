@@ -5,7 +5,10 @@ mod net_server_support;
 use corio::channel::unbounded;
 use corio::signal::SIGKILL;
 use corio_net::ConnectionState::{Active, Closed, Idle, New};
-use corio_net::{Addr, Connection, Listener, Server, TcpListener, dial, listen as listen_on};
+use corio_net::{
+    Addr, BufferPool, Connection, Listener, Server, TcpListener, TcpStream, dial,
+    listen as listen_on,
+};
 use corio_tests::panic_text;
 use net_server_support::{
     Client, Gate, LONG, SHORT, lines, listen, server_test, shout, start, states,
@@ -87,6 +90,50 @@ fn the_first_byte_read_or_written_makes_a_connection_active() {
         client.assert_end();
         server.shutdown(LONG);
         assert_eq!(states.all(), [(1, New), (1, Active), (1, Closed)]);
+    });
+}
+
+/// Not only `Read` and `Write` make a connection active.
+#[test]
+fn pooled_reads_and_copies_make_a_connection_active() {
+    static BUFFERS: BufferPool = BufferPool::new(64);
+    fn pooled(conn: &mut Connection) -> io::Result<()> {
+        loop {
+            let bytes = BUFFERS.read(conn)?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            conn.write_all(&bytes)?;
+        }
+    }
+    fn copied(conn: &mut Connection) -> io::Result<()> {
+        corio_net::copy(&*conn, &*conn).map(drop)
+    }
+    fn proxied(conn: &mut Connection) -> io::Result<()> {
+        let echo = listen();
+        let addr = echo.local_addr()?;
+        let echo = corio::spawn(move || {
+            let stream = echo.accept()?.0;
+            corio_net::copy(&stream, &stream)
+        });
+        corio_net::copy_bidirectional(&*conn, &TcpStream::connect(addr)?)?;
+        echo.join().unwrap().map(drop)
+    }
+    server_test(|| {
+        for handler in [pooled, copied, proxied] {
+            let (hook, states) = states();
+            let (server, addr) = start(Server::new(handler).on_state(hook));
+            let mut client = Client::new(addr);
+            assert_eq!(client.ask("a"), "a");
+            assert_eq!(states.next(), (1, New));
+            assert_eq!(states.next(), (1, Active));
+            assert_eq!(client.ask("b"), "b");
+            client.0.get_ref().shutdown(Shutdown::Write).unwrap();
+            client.assert_end();
+            assert_eq!(states.next(), (1, Closed));
+            server.shutdown(LONG);
+            assert_eq!(server.stats().handler_errors, 0);
+        }
     });
 }
 
@@ -230,23 +277,23 @@ fn errors_of_handlers_are_counted_and_told() {
 #[test]
 fn what_is_cloned_from_a_connection_is_closed_with_it() {
     server_test(|| {
+        let gate = Gate::new();
+        let theirs = gate.clone();
         let (give, given) = unbounded();
         let handler = move |conn: &mut Connection| {
             give.send(conn.try_clone()?).unwrap();
-            conn.wait_request().map(drop)
+            theirs.stop();
+            Ok(())
         };
         let (server, addr) = start(Server::new(handler));
         let mut client = Client::new(addr);
         let mut clone = given.recv().unwrap();
-        // It waits in this read until the handler returns.
-        let reader = corio::spawn(move || {
-            clone
-                .read(&mut [0; 8])
-                .map_err(|e| corio_net::is_closed(&e))
-        });
-        client.0.get_ref().shutdown(Shutdown::Write).unwrap();
+        let reader = corio::spawn(move || clone.read(&mut [0; 8]));
+        gate.wait();
+        gate.open();
         client.assert_end();
-        assert!(matches!(reader.join().unwrap(), Ok(0) | Err(true)));
+        let error = reader.join().unwrap().unwrap_err();
+        assert!(corio_net::is_closed(&error), "{error}");
         server.shutdown(LONG);
     });
 }

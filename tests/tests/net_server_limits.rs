@@ -205,6 +205,21 @@ fn each_address_has_its_own_limit() {
 }
 
 #[test]
+fn an_address_is_the_same_inside_of_ipv6() {
+    server_test(|| {
+        let both = corio_net::listen("tcp", ":0").unwrap();
+        let server = Server::new(shout).max_per_peer(1);
+        let server = server.start([listen().into(), both]).unwrap();
+        let ports: Vec<_> = server.addrs().iter().filter_map(Addr::port).collect();
+        let connect = |port| TcpStream::connect(("127.0.0.1", port));
+        let mut one = is_served(connect(ports[0])).expect("the first one");
+        assert!(is_served(connect(ports[1])).is_none());
+        assert_eq!(one.ask("a"), "A");
+        server.shutdown(LONG);
+    });
+}
+
+#[test]
 fn the_admission_hook_decides() {
     server_test(|| {
         let (tell, told) = unbounded();
@@ -241,6 +256,25 @@ fn connections_are_not_accepted_faster_than_the_rate() {
         // Four at once, and one each 50 ms.
         assert!(begun.elapsed() >= Duration::from_millis(6 * 50 - 10));
         server.shutdown(LONG);
+    });
+}
+
+#[test]
+fn the_rate_does_not_hold_up_the_shutdown() {
+    server_test(|| {
+        let (server, addr) = start(Server::new(shout).accept_rate(1, 1));
+        let mut clients: Vec<_> = (0..50).map(|_| Client::new(addr)).collect();
+        for client in &mut clients {
+            client.send("a");
+        }
+        assert_eq!(clients[0].answer().unwrap().as_deref(), Some("A"));
+        let report = server.shutdown(LONG);
+        for client in &mut clients[1..] {
+            assert_eq!(client.answer().unwrap().as_deref(), Some("A"));
+        }
+        // At this rate it takes 49 s.
+        assert!(report.elapsed < Duration::from_secs(30), "{report}");
+        assert!(report.backlog > 0);
     });
 }
 

@@ -119,7 +119,7 @@ fn a_message_needs_an_address() {
         // Every way to write one.
         let port = addr.port();
         assert_eq!(a.send_to(b"1", addr).unwrap(), 1);
-        assert_eq!(a.send_to(b"2", &addr).unwrap(), 1);
+        assert_eq!(a.send_to(b"2", addr.to_string().as_str()).unwrap(), 1);
         assert_eq!(a.send_to(b"3", addr.to_string()).unwrap(), 1);
         assert_eq!(a.send_to(b"4", ("127.0.0.1", port)).unwrap(), 1);
         assert_eq!(a.send_to(b"5", (Ipv4Addr::LOCALHOST, port)).unwrap(), 1);

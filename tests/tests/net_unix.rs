@@ -9,6 +9,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self as std_unix, SocketAddr};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -196,6 +197,72 @@ fn a_path_is_left_behind_unless_it_is_to_be_removed() {
         drop(listener);
         assert!(!path.exists());
     });
+}
+
+/// Does nothing unless [`a_relative_path_is_removed_where_it_was_made`] runs it, alone in a process.
+#[test]
+fn alone_with_a_relative_path() {
+    if std::env::var_os("CORIO_TEST_ALONE").is_none() {
+        return;
+    }
+    let made = std::path::absolute("relative").unwrap();
+    let listener = UnixListener::bind("relative").unwrap();
+    listener.set_unlink_on_close(true).unwrap();
+    std::env::set_current_dir("/").unwrap();
+    assert!(made.exists());
+    listener.close().unwrap();
+    assert!(!made.exists());
+}
+
+#[test]
+fn a_relative_path_is_removed_where_it_was_made() {
+    let directory = Directory::new();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "alone_with_a_relative_path"])
+        .current_dir(directory.join(""))
+        .env("CORIO_TEST_ALONE", "1")
+        .output()
+        .unwrap();
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success() && out.contains("1 passed"),
+        "{out}\n{err}"
+    );
+}
+
+#[test]
+fn no_name_lets_the_system_choose_one() {
+    everywhere(|_| {
+        let listener = UnixListener::bind("").unwrap();
+        let addr = listener.local_addr().unwrap();
+        assert_eq!(addr.as_abstract_name().unwrap().len(), 5);
+        let _client = UnixStream::connect_addr(&addr).unwrap();
+        listener.accept().unwrap();
+    });
+}
+
+#[test]
+fn an_abstract_name_may_be_as_long_as_a_path() {
+    let name = |len: usize| {
+        let mut name = format!("corio-{}-long-", std::process::id());
+        name.push_str(&"x".repeat(len - name.len()));
+        SocketAddr::from_abstract_name(name)
+    };
+    let addr = name(107).unwrap();
+    let listener = UnixListener::bind_addr(&addr).unwrap();
+    assert_eq!(
+        listener.local_addr().unwrap().as_abstract_name(),
+        addr.as_abstract_name()
+    );
+    let client = UnixStream::connect_addr(&addr).unwrap();
+    assert_eq!(
+        client.peer_addr().unwrap().as_abstract_name(),
+        addr.as_abstract_name()
+    );
+    assert_kind(name(108), ErrorKind::InvalidInput);
 }
 
 #[test]

@@ -15,10 +15,11 @@
 //!
 //! ## Waiters and attempts
 //!
-//! A caller that finds nothing idle queues, and an attempt to connect is started if there is a place for
-//! it; the caller gets what comes first, a connection that somebody returns or a new one. So a waiter can
-//! give up at any time, whether the function that connects can or not, and the connection that comes too
-//! late for it is the next one's. An attempt belongs to nobody: its result, or error, is the first waiter's.
+//! A caller that finds nothing idle queues, and an attempt to connect is started if there is a place
+//! for it; the caller gets what comes first, a connection that somebody returns or a new one. So a
+//! waiter can give up at any time, whether the function that connects can or not, and the connection
+//! that comes too late for it is the next one's. An attempt belongs to nobody: its result, or error, is
+//! the first waiter's.
 //!
 //! **Invariants**, whenever the lock is free and the pool is open:
 //!

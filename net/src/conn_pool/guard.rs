@@ -5,8 +5,8 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::ops::{Deref, DerefMut};
 
-/// A connection of a [`ConnPool`](super::ConnPool), to be used as the connection itself. Dropping it gives the
-/// connection back.
+/// A connection of a [`ConnPool`](super::ConnPool), to be used as the connection itself. Dropping it
+/// gives the connection back.
 ///
 /// If it is dropped by a panic the connection is closed instead: nobody knows how far its exchange had
 /// come. For the same reason, [`discard`](Self::discard) a connection after an error.

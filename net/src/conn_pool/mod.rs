@@ -3,10 +3,10 @@
 //! The model is the pool in Go's database/sql, with what r2d2 and deadpool have in addition: a minimum,
 //! a check before a connection is given out.
 //!
-//! For readers of the code: `core` is the pool's books and all that happens to a connection, `keeper` the
-//! goroutine that looks after the idle ones, `guard` what a user holds; here are handle, settings and figures.
-//! Who keeps whom alive: handles own an `Owner`, whose drop closes the pool; connections in use, attempts and
-//! keeper own the core alone. So a forgotten pool ends with its last handle.
+//! For readers of the code: `core` is the pool's books and all that happens to a connection, `keeper`
+//! the goroutine that looks after the idle ones, `guard` what a user holds; here are handle, settings
+//! and figures. Who keeps whom alive: handles own an `Owner`, whose drop closes the pool; connections
+//! in use, attempts and keeper own the core alone. So a forgotten pool ends with its last handle.
 
 mod core;
 mod guard;
@@ -34,9 +34,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Connections to a server, made when they are needed, kept, and reused.
 ///
-/// [`get`](Self::get) returns a connection that is idle, the most recently used first, or makes one; when there
-/// are as many as there may be it waits, first come, first served, until somebody gives one back. The connection
-/// comes back by dropping the [`PooledConn`].
+/// [`get`](Self::get) returns a connection that is idle, the most recently used first, or makes one;
+/// when there are as many as there may be it waits, first come, first served, until somebody gives one
+/// back. The connection comes back by dropping the [`PooledConn`].
 ///
 /// Clones are handles to the same pool. When the last one is dropped the pool is [closed](Self::close).
 ///
@@ -73,16 +73,16 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 ///
 /// # Connecting
 ///
-/// It is done by goroutines of the pool's own. Who waits gets what comes first, a connection given back by somebody or
-/// a new one; who gives up waiting leaves its connection, when it is made, to the next. An error goes to
-/// whoever waits longest.
+/// It is done by goroutines of the pool's own. Who waits gets what comes first, a connection given back
+/// by somebody or a new one; who gives up waiting leaves its connection, when it is made, to the next.
+/// An error goes to whoever waits longest.
 ///
 /// # Counterpart
 ///
-/// Go's `sql.DB`, as far as it is a pool: `Conn` ([`get`](Self::get)), `SetMaxOpenConns`, `SetMaxIdleConns`,
-/// `SetConnMaxIdleTime`, `SetConnMaxLifetime`, `Stats`, `Close`. What differs: there is a maximum unless it is
-/// changed, which is the same for idle ones; there can be a minimum; a connection is checked before it is given
-/// out; nothing is done again behind the user's back.
+/// Go's `sql.DB`, as far as it is a pool: `Conn` ([`get`](Self::get)), `SetMaxOpenConns`,
+/// `SetMaxIdleConns`, `SetConnMaxIdleTime`, `SetConnMaxLifetime`, `Stats`, `Close`. What differs: there
+/// is a maximum unless it is changed, which is the same for idle ones; there can be a minimum;
+/// connections can be checked before they are given out; nothing is done again behind the user's back.
 pub struct ConnPool<C: Send + 'static> {
     owner: Arc<Owner<C>>,
 }
@@ -113,8 +113,8 @@ impl<C: Send + 'static> ConnPool<C> {
     ///
     /// # Errors
     ///
-    /// That of an attempt to connect; if connecting panicked, [`Other`](io::ErrorKind::Other). Once the pool is
-    /// closed, one that [`is_closed`](crate::is_closed) recognises.
+    /// That of an attempt to connect; if connecting panicked, [`Other`](io::ErrorKind::Other). Once the
+    /// pool is closed, one that [`is_closed`](crate::is_closed) recognises.
     ///
     /// # Panics
     ///
@@ -170,8 +170,8 @@ impl<C: Send + 'static> ConnPool<C> {
     ///
     /// # Errors
     ///
-    /// The context's, as [`io::Error`]s are made of them: [`TimedOut`](io::ErrorKind::TimedOut) after its deadline,
-    /// otherwise [`Other`](io::ErrorKind::Other); as for [`get`](Self::get).
+    /// The context's, as [`io::Error`]s are made of them: [`TimedOut`](io::ErrorKind::TimedOut) after
+    /// its deadline, otherwise [`Other`](io::ErrorKind::Other); as for [`get`](Self::get).
     ///
     /// # Panics
     ///
@@ -195,7 +195,8 @@ impl<C: Send + 'static> ConnPool<C> {
 
     /// Closes the pool, for all handles: idle connections at once, the others when they are given back.
     /// Whoever waits for a connection, and whoever asks for one later, gets an error that
-    /// [`is_closed`](crate::is_closed) recognises. Attempts to connect are told by their context, and not waited for.
+    /// [`is_closed`](crate::is_closed) recognises. Attempts to connect are told by their context, and
+    /// not waited for.
     ///
     /// Doing it again does nothing.
     pub fn close(&self) {
@@ -225,9 +226,9 @@ impl<C: Send + 'static> ConnPool<C> {
 }
 
 impl ConnPool<Conn> {
-    /// A pool of connections to an address on a network, as of [`dial`](crate::dial), with the [`Builder`]'s
-    /// defaults; before one is given out again it is checked that it still stands ([`is_quiet`]). None is made
-    /// yet.
+    /// A pool of connections to an address on a network, as of [`dial`](crate::dial), with the
+    /// [`Builder`]'s defaults; before one is given out again it is checked that it still stands
+    /// ([`is_quiet`]). None is made yet.
     ///
     /// ```
     /// use corio_net::ConnPool;
@@ -332,8 +333,8 @@ pub struct Builder<C> {
 }
 
 impl<C: Send + 'static> Builder<C> {
-    /// The defaults: at most 10 connections, all of which may be idle, for 10 minutes; none are made ahead, and none
-    /// is too old; connecting may take 30 s; nothing is checked.
+    /// The defaults: at most 10 connections, all of which may be idle, for 10 minutes; none are made
+    /// ahead, and none is too old; connecting may take 30 s; nothing is checked.
     pub fn new() -> Builder<C> {
         Builder {
             limits: Limits {
@@ -382,16 +383,16 @@ impl<C: Send + 'static> Builder<C> {
         self
     }
 
-    /// How old a connection may become, or `None`. It isn't taken from a user; it is closed when it is idle, or given
-    /// back.
+    /// How old a connection may become, or `None`. It isn't taken from a user; it is closed when it is
+    /// idle, or given back.
     pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.limits.max_lifetime = lifetime.into();
         self
     }
 
-    /// How to tell whether a connection that was idle, or comes from another user, is healthy. Runs on the caller's
-    /// goroutine before it gets the connection; an unhealthy one is closed, and the caller gets another. For sockets there is
-    /// [`is_quiet`].
+    /// How to tell whether a connection that was idle, or comes from another user, is healthy. Runs on
+    /// the caller's goroutine before it gets the connection; an unhealthy one is closed, and the caller
+    /// gets another. For sockets there is [`is_quiet`].
     pub fn check(mut self, check: impl Fn(&mut C) -> bool + Send + Sync + 'static) -> Self {
         self.check = Some(Box::new(check));
         self
@@ -420,8 +421,8 @@ impl<C: Send + 'static> Builder<C> {
 }
 
 impl Builder<Conn> {
-    /// The pool; connections are made by a [`Dialer`] with its defaults, and checked by [`is_quiet`] unless a
-    /// [check](Self::check) is set.
+    /// The pool; connections are made by a [`Dialer`] with its defaults, and checked by [`is_quiet`]
+    /// unless a [check](Self::check) is set.
     ///
     /// For other settings of the dialer, there is [`build_with`](Self::build_with):
     ///
@@ -458,12 +459,12 @@ impl<C> fmt::Debug for Builder<C> {
     }
 }
 
-/// Is this one of this crate's sockets, and is nothing to be read from it? A connection between two exchanges is
-/// either like that, or is at its end, broken, or has answers that nobody waited for. Never waits; one
-/// system call.
+/// Is there nothing to be read from this socket, one of this crate's, not even its end? A connection
+/// between two exchanges is either like that, or at its end, broken, or has an answer that nobody waited
+/// for. Never waits; one system call.
 ///
-/// This is the [check](Builder::check) for plain connections; of those with a layer in between, such as TLS, it may be asked
-/// about the socket inside.
+/// This is the [check](Builder::check) for plain connections; of those with a layer in between, such as
+/// TLS, it may be asked about the socket inside.
 pub fn is_quiet(socket: &impl HasSocket) -> bool {
     let peeked = socket.socket().control(|fd| sys::peek(fd, &mut [0]));
     matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)

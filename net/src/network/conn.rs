@@ -4,9 +4,11 @@
 //! `write_all`'s turn come through, and who needs TCP's options matches. A trait object would hide all
 //! that.
 
+use crate::buffer::{self, Late, PooledRead};
 use crate::network::Addr;
 use crate::shared::{self, HasSocket};
 use crate::socket::Socket;
+use crate::transfer::{self, CopyFrom, CopyTo, Duplex, End};
 use crate::{TcpStream, UnixStream};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -210,6 +212,38 @@ impl HasSocket for Conn {
     #[inline]
     fn socket(&self) -> &Socket {
         any!(self, stream => stream.socket())
+    }
+}
+
+impl buffer::sealed::Sealed for Conn {}
+
+impl PooledRead for Conn {
+    fn read_late(&self, late: &mut Late<'_>) -> io::Result<usize> {
+        any!(self, stream => stream.read_late(late))
+    }
+
+    fn read_into(&self, buf: &mut [u8]) -> io::Result<usize> {
+        any!(self, stream => stream.read_into(buf))
+    }
+}
+
+impl transfer::sealed::Sealed for Conn {}
+
+impl CopyFrom for Conn {
+    fn source(&self) -> End<'_> {
+        any!(self, stream => stream.source())
+    }
+}
+
+impl CopyTo for Conn {
+    fn destination(&self) -> End<'_> {
+        any!(self, stream => stream.destination())
+    }
+}
+
+impl Duplex for Conn {
+    fn stream(&self) -> &Socket {
+        self.socket()
     }
 }
 

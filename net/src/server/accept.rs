@@ -9,7 +9,7 @@
 //!
 //! The supervisor changes the phase, cancels the server's context, which ends pauses, and sets the listener's
 //! deadline to the past, which ends a call that waits. Nothing can get lost in between: a call that begins
-//! later finds the deadline. AcceptAction the loop accepts what is in the kernel's queue without waiting, closes the
+//! later finds the deadline. Then the loop accepts what is in the kernel's queue without waiting, closes the
 //! listener, and only then serves those for which there is no room: clients that come now are refused at
 //! once. If descriptors run out meanwhile, it serves first and accepts the rest after.
 

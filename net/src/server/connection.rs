@@ -64,8 +64,38 @@ pub enum ConnectionState {
 /// A connection that a [`Server`](crate::Server) has accepted: what its handler gets.
 ///
 /// It reads and writes, as [`Conn`] does, with the server's timeouts; and it is a [`Conn`], for all else, by
-/// `Deref`. It counts as active from its first byte on. Only a handler that reads from the [`Conn`]
-/// itself, or from a clone, does so unnoticed: it calls [`wait_request`](Self::wait_request) before.
+/// `Deref`. A [`BufferPool`](crate::BufferPool) can read from it, and [`copy`](crate::copy) and
+/// [`copy_bidirectional`](crate::copy_bidirectional) take it as well. It counts as active from its first byte on.
+/// Only a handler that reads from the [`Conn`] itself, or from a clone, does so unnoticed: it calls
+/// [`wait_request`](Self::wait_request) before.
+///
+/// A connection that waits for its next request needs no buffer:
+///
+/// ```
+/// use corio_net::{BufferPool, Connection, Server, dial, listen};
+/// use std::io::{self, Read, Write};
+///
+/// static BUFFERS: BufferPool = BufferPool::new(4096);
+///
+/// fn echo(conn: &mut Connection) -> io::Result<()> {
+///     while conn.wait_request()? {
+///         let bytes = BUFFERS.read(conn)?;
+///         conn.write_all(&bytes)?;
+///     }
+///     Ok(())
+/// }
+///
+/// # fn main() -> io::Result<()> {
+/// # let server = Server::new(echo).start([listen("tcp", "127.0.0.1:0")?])?;
+/// # let mut client = dial("tcp", &server.addrs()[0].to_string())?;
+/// # client.write_all(b"ping")?;
+/// # let mut reply = [0; 4];
+/// # client.read_exact(&mut reply)?;
+/// # assert_eq!(&reply, b"ping");
+/// # server.shutdown(std::time::Duration::from_secs(10));
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// When the handler returns, the connection is closed, for clones too.
 pub struct Connection {
@@ -118,7 +148,7 @@ impl Connection {
         &self.context.get_or_init(make).0
     }
 
-    /// Has the server begun to shut down? AcceptAction this is the time to announce the end of the connection, if the
+    /// Has the server begun to shut down? Then this is the time to announce the end of the connection, if the
     /// protocol has a way to.
     pub fn is_shutting_down(&self) -> bool {
         self.entry.word.is_stopped()
@@ -128,7 +158,7 @@ impl Connection {
     /// the client has closed its end, the server's [idle timeout](crate::Server::idle_timeout) or a deadline
     /// was exceeded, or the server is shutting down and nothing has arrived.
     ///
-    /// No buffer is needed meanwhile. To be called between requests, when nothing of the next one lies in a
+    /// No buffer is needed meanwhile; it costs one system call per request. To be called between requests, when nothing of the next one lies in a
     /// buffer of the handler's: the connection is idle meanwhile, and the server may close it.
     ///
     /// # Errors
@@ -166,7 +196,7 @@ impl Connection {
         }
     }
 
-    fn conn(&self) -> &Conn {
+    pub(super) fn conn(&self) -> &Conn {
         &self.entry.conn
     }
 
@@ -175,7 +205,6 @@ impl Connection {
     }
 
     /// Waits for something to read, and makes the connection active before it is read.
-    #[cold]
     fn first(&self) -> io::Result<First> {
         let peek = |fd: std::os::fd::BorrowedFd<'_>| sys::peek(fd, &mut [0]);
         let socket = self.conn().socket();
@@ -188,7 +217,7 @@ impl Connection {
     }
 
     /// Makes the connection active. If the server has closed it, the operation that follows will say so.
-    fn activate(&self) {
+    pub(super) fn activate(&self) {
         loop {
             match self.entry.word.activate() {
                 Activation::Changed => return self.tell(ConnectionState::Active),
@@ -206,7 +235,7 @@ impl Connection {
 
     /// Before a read: the first one makes the connection active. `false`: there is nothing to read.
     #[inline]
-    fn before_read(&self) -> io::Result<bool> {
+    pub(super) fn before_read(&self) -> io::Result<bool> {
         if !self.entry.word.is_fresh() {
             return Ok(true);
         }

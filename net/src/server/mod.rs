@@ -9,11 +9,11 @@
 //! ```
 //!
 //! Reading order: `state` (a connection's state word, and why no request is cut off), `registry` (who
-//! there is), `connection` (what a handler gets), `accept`, `serve` (one connection from its goroutine's
+//! there is), `connection` and `bytes` (what a handler gets), `accept`, `serve` (one connection from its goroutine's
 //! side), `shutdown` (the supervisor), `handle` (what the owner has), `config`.
 //!
 //! Rejected:
-//! * Shutting down on the caller's goroutine, as Go does. AcceptAction somebody must wait for the deadline to be
+//! * Shutting down on the caller's goroutine, as Go does. Then somebody must wait for the deadline to be
 //!   kept; here it is kept if the caller goes away, and a signal needs no goroutine of its own.
 //! * A semaphore for the limit: the count is the registry's, under the lock that a new connection takes
 //!   anyway, and accept loops that wait for room have to end when the shutdown begins.
@@ -21,6 +21,7 @@
 //!   counts.
 
 mod accept;
+mod bytes;
 mod config;
 mod connection;
 mod handle;
@@ -125,7 +126,7 @@ use std::time::Duration;
 ///
 /// # To be replaced without a refused connection
 ///
-/// Hand the listening socket to the new process ([`inherit`](crate#inherit)), and when that serves, shut down
+/// Hand the listening socket to the new process ([`inherit`](crate::inherit)), and when that serves, shut down
 /// here with [`Backlog::Leave`]. Or let both listen with `SO_REUSEPORT`: then a connection that completes
 /// between the last accept and the closing of the socket is reset, unless `net.ipv4.tcp_migrate_req` is 1.
 ///
@@ -203,7 +204,8 @@ impl Server {
     }
 
     /// How long after its being accepted a connection that has sent nothing yet is spared by the shutdown:
-    /// 5 s if it isn't said, as in Go. Its request may be on its way.
+    /// 5 s if it isn't said, as in Go. Its request may be on its way. (A handler that works for long before it
+    /// reads or writes anything should have so much time.)
     pub fn new_grace(mut self, grace: Duration) -> Server {
         self.config.new_grace = grace;
         self
@@ -266,7 +268,7 @@ impl Server {
         self
     }
 
-    /// Is told of each panic of a handler, with its payload, on the connection's goroutine. AcceptAction that ends by the
+    /// Is told of each panic of a handler, with its payload, on the connection's goroutine. Then that ends by the
     /// panic, which is reported as every goroutine's is. It is counted in any case.
     pub fn on_panic<F>(mut self, hook: F) -> Server
     where

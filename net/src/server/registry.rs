@@ -71,6 +71,13 @@ pub(super) struct Entry {
     pub(super) conn: Conn,
 }
 
+/// A connection that does not become one of the server's.
+pub(super) struct Refused {
+    pub(super) conn: Conn,
+    pub(super) info: ConnectionInfo,
+    pub(super) refusal: Refusal,
+}
+
 /// What only grows.
 #[derive(Default)]
 pub(super) struct Counters {
@@ -271,7 +278,7 @@ impl Shared {
         conn: Conn,
         info: ConnectionInfo,
         place: Option<Place>,
-    ) -> Result<(Arc<Entry>, Place), Box<(Conn, ConnectionInfo, Refusal)>> {
+    ) -> Result<(Arc<Entry>, Place), Box<Refused>> {
         let mut registry = self.lock();
         let refusal = if registry.phase > Phase::Draining {
             Some(Refusal::ShuttingDown)
@@ -284,7 +291,12 @@ impl Shared {
         };
         if let Some(refusal) = refusal {
             drop(registry);
-            return Err(Box::new((conn, info, refusal)));
+            let refused = Refused {
+                conn,
+                info,
+                refusal,
+            };
+            return Err(Box::new(refused));
         }
         let place = place.unwrap_or_else(|| {
             registry.places += 1;
@@ -306,11 +318,11 @@ impl Shared {
         Ok((entry, place))
     }
 
-    /// Ends what [`register`](Self::register) has begun, but for the place.
-    pub(super) fn deregister(&self, entry: &Entry) {
+    /// Ends what [`register`](Self::register) has begun, but for the place. `served`: by its handler.
+    pub(super) fn deregister(&self, entry: &Entry, served: bool) {
         let mut registry = self.lock();
         registry.remove(entry);
-        if registry.phase == Phase::Draining && !entry.word.is_closed() {
+        if served && registry.phase == Phase::Draining && !entry.word.is_closed() {
             registry.tally.drained += 1;
         }
     }

@@ -39,8 +39,7 @@ impl Shared {
         let (entry, place) = match self.register(conn, info, place) {
             Ok(registered) => registered,
             Err(refused) => {
-                let (conn, info, refusal) = *refused;
-                return self.refuse(&conn, &info, refusal);
+                return self.refuse(&refused.conn, &refused.info, refused.refusal);
             }
         };
         let served = Served {
@@ -124,7 +123,7 @@ impl Drop for Served {
             return;
         };
         let shared = self.place.shared();
-        shared.deregister(&entry);
+        shared.deregister(&entry, self.begun);
         if !self.begun {
             // It is about to be refused.
             return;

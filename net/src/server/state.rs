@@ -243,3 +243,153 @@ mod tests {
         assert!(word.is_closed());
     }
 }
+
+/// loom models: every interleaving of a connection's goroutine, its client and the shutdown. Each has mutants,
+/// with a step left out, which must fail.
+#[cfg(all(loom, test))]
+mod models {
+    use super::*;
+    use loom::sync::Mutex;
+    use loom::thread;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+
+    fn fails(model: impl Fn() + Sync + Send + 'static) {
+        let result = catch_unwind(AssertUnwindSafe(|| loom::model(model)));
+        assert!(result.is_err(), "the model does not notice what is missing");
+    }
+
+    /// A request comes while the server shuts down: it is answered, or not read.
+    fn request(
+        goroutine: fn(&Word, &Mutex<usize>) -> bool,
+        shutdown: fn(&Word, &Mutex<usize>) -> bool,
+    ) {
+        let word = Arc::new(Word::new(false));
+        // What is in the socket, under the kernel's lock.
+        let socket = Arc::new(Mutex::new(0));
+        let client = {
+            let socket = Arc::clone(&socket);
+            thread::spawn(move || *socket.lock().unwrap() += 1)
+        };
+        let serving = {
+            let (word, socket) = (Arc::clone(&word), Arc::clone(&socket));
+            thread::spawn(move || goroutine(&word, &socket))
+        };
+        let closed = shutdown(&word, &socket);
+        client.join().unwrap();
+        let read = serving.join().unwrap();
+        assert_ne!(read, closed, "read and closed, or neither");
+    }
+
+    fn has_bytes(socket: &Mutex<usize>) -> bool {
+        *socket.lock().unwrap() > 0
+    }
+
+    /// Whether it has read the request.
+    fn wait_and_read(word: &Word, socket: &Mutex<usize>) -> bool {
+        loop {
+            if !has_bytes(socket) {
+                if word.is_closed() {
+                    return false;
+                }
+                thread::yield_now();
+                continue;
+            }
+            match word.activate() {
+                Activation::Changed | Activation::Same => {
+                    *socket.lock().unwrap() -= 1;
+                    return true;
+                }
+                Activation::Closed => return false,
+                Activation::Claimed => thread::yield_now(),
+            }
+        }
+    }
+
+    /// Whether it has closed the connection.
+    fn close_if_quiet(word: &Word, socket: &Mutex<usize>) -> bool {
+        word.stop();
+        let Some(claim) = word.claim() else {
+            return false;
+        };
+        let quiet = !has_bytes(socket);
+        if quiet {
+            claim.close();
+        } else {
+            claim.give_up();
+        }
+        quiet
+    }
+
+    #[test]
+    fn a_request_is_read_or_its_connection_closed() {
+        loom::model(|| request(wait_and_read, close_if_quiet));
+    }
+
+    #[test]
+    fn it_is_noticed_if_the_goroutine_reads_before_it_is_active() {
+        fails(|| {
+            let goroutine = |word: &Word, socket: &Mutex<usize>| {
+                while !has_bytes(socket) {
+                    if word.is_closed() {
+                        return false;
+                    }
+                    thread::yield_now();
+                }
+                *socket.lock().unwrap() -= 1;
+                loop {
+                    match word.activate() {
+                        Activation::Claimed => thread::yield_now(),
+                        // The request is lost, if it is closed.
+                        _ => return true,
+                    }
+                }
+            };
+            request(goroutine, close_if_quiet);
+        });
+    }
+
+    #[test]
+    fn it_is_noticed_if_the_shutdown_closes_without_a_claim() {
+        fails(|| {
+            let shutdown = |word: &Word, socket: &Mutex<usize>| {
+                word.stop();
+                let quiet = word.state() != State::Active && !has_bytes(socket);
+                if quiet {
+                    word.force();
+                }
+                quiet
+            };
+            request(wait_and_read, shutdown);
+        });
+    }
+
+    /// Who becomes idle is seen by the shutdown, or sees it.
+    fn idle(stop: fn(&Word, &AtomicU8), rest: fn(&Word, &AtomicU8) -> bool) {
+        let both = Arc::new((Word::new(false), AtomicU8::new(0)));
+        assert_eq!(both.0.activate(), Activation::Changed);
+        let resting = {
+            let both = Arc::clone(&both);
+            thread::spawn(move || rest(&both.0, &both.1))
+        };
+        stop(&both.0, &both.1);
+        let seen = both.0.state() == State::Idle;
+        let idle = resting.join().unwrap();
+        assert!(seen || !idle, "nobody would close it");
+    }
+
+    #[test]
+    fn nobody_is_idle_unseen() {
+        loom::model(|| idle(|word, _| word.stop(), |word, _| word.rest() == Rest::Idle));
+    }
+
+    #[test]
+    fn it_is_noticed_if_the_flag_is_in_another_word() {
+        fails(|| {
+            idle(
+                |_, flag| flag.store(STOP, Ordering::Relaxed),
+                |word, flag| flag.load(Ordering::Relaxed) == 0 && word.rest() == Rest::Idle,
+            );
+        });
+    }
+}

@@ -292,7 +292,7 @@ macro_rules! conversions {
         impl TryFrom<$std> for $type {
             type Error = std::io::Error;
 
-            /// Takes the socket over, with its timeouts. If it was non-blocking,
+            /// Takes the socket over, with its timeouts; if that fails, it is closed. If it was non-blocking,
             #[doc = concat!("[`", stringify!($type), "::set_nonblocking`] applies.")]
             fn try_from(socket: $std) -> std::io::Result<Self> {
                 Self::try_from(std::os::fd::OwnedFd::from(socket))

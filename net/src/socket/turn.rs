@@ -39,10 +39,8 @@ use std::os::fd::BorrowedFd;
 use std::ptr;
 use std::time::Duration;
 
-/// The pauses between the tries of [`Turn::retry`], in nanoseconds: short at first, as queues move
-/// fast; and then so long that thousands who wait don't make a processor busy.
+/// The first pause between the tries of [`Turn::retry`], in nanoseconds: queues move fast.
 const FIRST_PAUSE: u64 = 200_000;
-const LONGEST_PAUSE: u64 = 20_000_000;
 
 /// What an operation that succeeded has done. Those that move no bytes may return a `bool`: whether
 /// they have drained the socket.
@@ -251,11 +249,13 @@ impl Turn<'_> {
 
     /// Like [`io`](Self::io), for calls of which the system doesn't report when they would succeed (a
     /// Unix socket's connect, and its send to an address, while the other side's queue is full): tries
-    /// again after pauses that grow, whatever events come.
+    /// again after pauses, whatever events come. They grow with the time that was waited, up to `longest`
+    /// nanoseconds.
     pub(crate) fn retry<T, E: Into<Moved>>(
         &self,
         reason: WaitReason,
         patience: &mut Patience,
+        longest: u64,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
         effect: impl Fn(&T) -> E,
     ) -> io::Result<T> {
@@ -291,7 +291,7 @@ impl Turn<'_> {
             if until.min(side.deadline()) <= timer::now() {
                 return Err(timed_out());
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause + pause / 2).min(longest);
         }
     }
 
@@ -302,9 +302,10 @@ impl Turn<'_> {
 
     /// Waits until a call would have a result, be it bytes, room, the end or an error; makes none.
     ///
-    /// On a drained socket the word tells, as it does in [`io`](Self::io). Otherwise, and after a flag,
-    /// which may have been all that an event was about, the system is asked. An event's `READY` stays
+    /// On a drained socket the word tells, as it does in [`io`](Self::io), and an event's `READY` stays
     /// for the call that follows. It may be stale: stored after a call that took what it announced.
+    /// Otherwise, and after a flag, which may have been all that an event was about, the system is asked,
+    /// also after an event: so on what is never drained the answer was right when it was given.
     pub(crate) fn ready(&self, reason: WaitReason, patience: &mut Patience) -> io::Result<()> {
         let (socket, side) = (self.socket, self.side);
         if side.deadline() != NEVER {
@@ -330,12 +331,7 @@ impl Turn<'_> {
                 Ok(false) if socket.0.mode(NONBLOCKING) => {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
-                Ok(false) => {
-                    self.wait(reason, patience)?;
-                    if !socket.0.flags.any() {
-                        return Ok(());
-                    }
-                }
+                Ok(false) => self.wait(reason, patience)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(socket.or_closed(error)),
             }

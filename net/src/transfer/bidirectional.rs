@@ -9,7 +9,7 @@
 //! options remain to be looked at); a deadline in the past (the user's own would have to be put back,
 //! and may be set by somebody else meanwhile, which would wake nobody).
 
-use super::{CopyFrom, CopyTo, End, Kind, run};
+use super::{CopyFrom, CopyTo, Count, End, Kind, run};
 use crate::shared::HasSocket;
 use crate::socket::Socket;
 use crate::tcp::TcpStream;
@@ -45,7 +45,7 @@ impl Duplex for UnixStream {
 /// When one stream comes to its end, the other one's writing half is shut down, so that its peer sees
 /// the end, too; the opposite direction goes on. Copying is as with [`copy`](crate::copy): by `splice`
 /// where the system has it, without a buffer while waiting, and both streams' deadlines, timeouts and
-/// `close` apply. An idle proxied connection costs two goroutines and no other memory.
+/// `close` apply: a read timeout is how long one direction may be silent. An idle proxied connection costs two goroutines and no other memory.
 ///
 /// Parks the goroutine, or blocks the plain thread; one direction runs in a goroutine of its own.
 ///
@@ -113,9 +113,9 @@ impl Pair<'_> {
     /// One direction, to its end; returns what was copied.
     fn half(&self, from: &Socket, to: &Socket) -> u64 {
         let end = |socket| End::Stream(socket, Kind::Socket);
-        let mut copied = 0;
+        let mut count = Count::new(u64::MAX);
         let result =
-            run(end(from), end(to), &mut copied).and_then(|()| shutdown(to, Shutdown::Write));
+            run(end(from), end(to), &mut count).and_then(|()| shutdown(to, Shutdown::Write));
         if let Err(error) = result {
             self.error.lock().get_or_insert(error);
             for stream in self.streams {
@@ -123,7 +123,7 @@ impl Pair<'_> {
                 let _ = shutdown(stream, Shutdown::Both);
             }
         }
-        copied
+        count.copied
     }
 }
 

@@ -21,7 +21,8 @@
 //! ## Files
 //!
 //! Regular files can't be waited for, and reading them may take the time of a disk. So that happens in
-//! [`corio::blocking`]; `sendfile` in the turn of the destination, since that is one call. What else may
+//! [`corio::blocking`]; `sendfile` in the turn of the destination, since that is one call (`close` then
+//! waits for the disk, too). What else may
 //! be behind a [`File`], a terminal or a FIFO, can keep a reader for ever, and is read outside of any turn.
 //!
 //! A `sendfile` that returns 0 is not believed to be the end: files of `/proc` have no size. The loop
@@ -110,9 +111,75 @@ where
     F: CopyFrom + ?Sized,
     T: CopyTo + ?Sized,
 {
-    let mut copied = 0;
-    run(from.source(), to.destination(), &mut copied)?;
-    Ok(copied)
+    copy_n(from, to, u64::MAX)
+}
+
+/// [`copy`], of at most `n` bytes; no more are taken from the source. Fewer are copied if it comes to its
+/// end before.
+///
+/// A part of a file is one to which the file's position was set before. Parks and fails as [`copy`] does;
+/// for no bytes it does nothing.
+///
+/// # Errors
+///
+/// As [`copy`].
+///
+/// # Examples
+///
+/// ```
+/// use corio_net::{TcpListener, TcpStream, copy_n};
+/// use std::fs::File;
+/// use std::io::{Read, Seek, SeekFrom};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let listener = TcpListener::bind("127.0.0.1:0")?;
+/// # let mut client = TcpStream::connect(listener.local_addr()?)?;
+/// # let (stream, _) = listener.accept()?;
+/// let mut file = File::open("Cargo.toml")?;
+/// file.seek(SeekFrom::Start(1))?;
+/// assert_eq!(copy_n(&file, &stream, 7)?, 7);
+/// drop(stream);
+/// let mut text = String::new();
+/// client.read_to_string(&mut text)?;
+/// assert_eq!(text, "package");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Counterpart
+///
+/// Go's `io.CopyN`, except that an early end is no error; [`std::io::copy`] from a
+/// [`Take`](std::io::Take).
+#[doc(alias = "io.CopyN")]
+pub fn copy_n<F, T>(from: &F, to: &T, n: u64) -> io::Result<u64>
+where
+    F: CopyFrom + ?Sized,
+    T: CopyTo + ?Sized,
+{
+    let mut count = Count::new(n);
+    run(from.source(), to.destination(), &mut count)?;
+    Ok(count.copied)
+}
+
+/// How much was copied, and how much may be.
+struct Count {
+    copied: u64,
+    limit: u64,
+}
+
+impl Count {
+    fn new(limit: u64) -> Count {
+        Count { copied: 0, limit }
+    }
+
+    /// The size of the next piece, which is to be at most `max`.
+    fn next(&self, max: usize) -> usize {
+        usize::try_from(self.limit - self.copied).map_or(max, |left| left.min(max))
+    }
+
+    fn add(&mut self, bytes: usize) {
+        self.copied += bytes as u64;
+    }
 }
 
 /// One end of a copy.
@@ -160,22 +227,23 @@ enum Progress {
     Unsupported,
 }
 
-fn run(from: End<'_>, to: End<'_>, copied: &mut u64) -> io::Result<()> {
+fn run(from: End<'_>, to: End<'_>, count: &mut Count) -> io::Result<()> {
     sys::note_sigpipe();
     let progress = match (from, to) {
-        (End::Stream(from, _), End::Stream(to, kind)) => splice::copy(from, to, kind, copied)?,
+        (End::Stream(from, _), End::Stream(to, kind)) => splice::copy(from, to, kind, count)?,
         (End::File(file), End::Stream(to, Kind::Socket)) if is_regular(file) => {
-            send_file(file, to, copied)?
+            send_file(file, to, count)?
         }
-        (End::File(mut from), End::File(mut to)) => {
-            *copied += corio::blocking(|| io::copy(&mut from, &mut to))?;
+        (End::File(from), End::File(mut to)) => {
+            let mut from = from.take(count.limit);
+            count.copied = corio::blocking(|| io::copy(&mut from, &mut to))?;
             Progress::Done
         }
         _ => Progress::Unsupported,
     };
     match progress {
         Progress::Done => Ok(()),
-        Progress::Unsupported => by_hand(from, to, copied),
+        Progress::Unsupported => by_hand(from, to, count),
     }
 }
 
@@ -183,17 +251,21 @@ fn is_regular(file: &File) -> bool {
     sys::is_regular(file.as_fd()).unwrap_or(false)
 }
 
-fn send_file(file: &File, to: &Socket, copied: &mut u64) -> io::Result<Progress> {
+fn send_file(file: &File, to: &Socket, count: &mut Count) -> io::Result<Progress> {
     loop {
+        let len = count.next(PIECE);
+        if len == 0 {
+            return Ok(Progress::Done);
+        }
         let sent = to.io(
             Way::Write,
             WaitReason::NetWrite,
-            |fd| corio::blocking(|| supported(sys::sendfile(fd, file, PIECE))),
+            |fd| corio::blocking(|| supported(sys::sendfile(fd, file, len))),
             |sent| moved(sent.unwrap_or(0)),
         )?;
         match sent {
             None | Some(0) => return Ok(Progress::Unsupported),
-            Some(n) => *copied += n as u64,
+            Some(n) => count.add(n),
         }
     }
 }
@@ -215,32 +287,41 @@ fn supported(result: io::Result<usize>) -> io::Result<Option<usize>> {
     }
 }
 
-fn by_hand(from: End<'_>, to: End<'_>, copied: &mut u64) -> io::Result<()> {
+fn by_hand(from: End<'_>, to: End<'_>, count: &mut Count) -> io::Result<()> {
     loop {
-        let buffer = read(from)?;
+        let len = count.next(BUFFER);
+        if len == 0 {
+            return Ok(());
+        }
+        let buffer = read(from, len)?;
         if buffer.is_empty() {
             return Ok(());
         }
         match to {
-            End::Stream(to, kind) => write_all(to, kind, &buffer, copied)?,
+            End::Stream(to, kind) => {
+                let turn = to.turn_for(Way::Write)?;
+                write_all(&turn, kind, &buffer, count)?;
+                drop(turn);
+                checkpoint();
+            }
             End::File(mut file) => {
                 corio::blocking(|| file.write_all(&buffer))?;
-                *copied += buffer.len() as u64;
+                count.add(buffer.len());
             }
         }
     }
 }
 
-fn read(from: End<'_>) -> io::Result<Buffer<'static>> {
+fn read(from: End<'_>, len: usize) -> io::Result<Buffer<'static>> {
     BUFFERS.read_by(|late| match from {
         End::Stream(from, kind) => from.io(
             Way::Read,
             WaitReason::NetRead,
-            |fd| late.fill(|buf| kind.receive(fd, buf)),
+            |fd| late.fill(|buf| kind.receive(fd, &mut buf[..len])),
             |&n| moved(n),
         ),
         End::File(mut file) => loop {
-            match late.fill(|buf| corio::blocking(|| file.read(buf))) {
+            match late.fill(|buf| corio::blocking(|| file.read(&mut buf[..len]))) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
@@ -248,15 +329,7 @@ fn read(from: End<'_>) -> io::Result<Buffer<'static>> {
     })
 }
 
-fn write_all(to: &Socket, kind: Kind, bytes: &[u8], copied: &mut u64) -> io::Result<()> {
-    let turn = to.turn_for(Way::Write)?;
-    write_in(&turn, kind, bytes, copied)?;
-    drop(turn);
-    checkpoint();
-    Ok(())
-}
-
-fn write_in(turn: &Turn<'_>, kind: Kind, mut bytes: &[u8], copied: &mut u64) -> io::Result<()> {
+fn write_all(turn: &Turn<'_>, kind: Kind, mut bytes: &[u8], count: &mut Count) -> io::Result<()> {
     while !bytes.is_empty() {
         let n = turn.io(
             WaitReason::NetWrite,
@@ -267,7 +340,7 @@ fn write_in(turn: &Turn<'_>, kind: Kind, mut bytes: &[u8], copied: &mut u64) -> 
         if n == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        *copied += n as u64;
+        count.add(n);
         bytes = &bytes[n..];
     }
     Ok(())

@@ -19,7 +19,7 @@
 //! can't move to the destination, the piece is read from our pipe and written by hand. In both cases the
 //! rest is copied by hand.
 
-use super::{Kind, Progress, moved, supported};
+use super::{Count, Kind, Progress, moved, supported};
 use crate::socket::{Socket, Turn, Way};
 use crate::sys;
 use corio::reactor::{WaitReason, checkpoint};
@@ -65,17 +65,21 @@ pub(super) fn copy(
     from: &Socket,
     to: &Socket,
     kind: Kind,
-    copied: &mut u64,
+    count: &mut Count,
 ) -> io::Result<Progress> {
     loop {
-        let Some((pipe, len)) = fill(from)? else {
+        let len = count.next(SIZE);
+        if len == 0 {
+            return Ok(Progress::Done);
+        }
+        let Some((pipe, len)) = fill(from, len)? else {
             return Ok(Progress::Unsupported);
         };
         if len == 0 {
             pipe.put();
             return Ok(Progress::Done);
         }
-        let progress = drain(&pipe, len, to, kind, copied)?;
+        let progress = drain(&pipe, len, to, kind, count)?;
         pipe.put();
         if let Progress::Unsupported = progress {
             return Ok(progress);
@@ -83,8 +87,8 @@ pub(super) fn copy(
     }
 }
 
-/// Moves what there is into a pipe. Nothing is the end of the source.
-fn fill(from: &Socket) -> io::Result<Option<(Pipe, usize)>> {
+/// Moves what there is into a pipe, up to `max` bytes. Nothing is the end of the source.
+fn fill(from: &Socket, max: usize) -> io::Result<Option<(Pipe, usize)>> {
     let mut held = None;
     let len = from.io(
         Way::Read,
@@ -93,7 +97,7 @@ fn fill(from: &Socket) -> io::Result<Option<(Pipe, usize)>> {
             let Ok(pipe) = Pipe::take() else {
                 return Ok(None);
             };
-            let result = supported(sys::splice(fd, pipe.writer.as_fd(), SIZE));
+            let result = supported(sys::splice(fd, pipe.writer.as_fd(), max));
             match result {
                 Ok(Some(_)) => held = Some(pipe),
                 _ => pipe.put(),
@@ -111,7 +115,7 @@ fn drain(
     mut len: usize,
     to: &Socket,
     kind: Kind,
-    copied: &mut u64,
+    count: &mut Count,
 ) -> io::Result<Progress> {
     let turn = to.turn_for(Way::Write)?;
     while len > 0 {
@@ -125,10 +129,10 @@ fn drain(
             Some(0) => return Err(io::ErrorKind::WriteZero.into()),
             Some(n) => {
                 len -= n;
-                *copied += n as u64;
+                count.add(n);
             }
             None => {
-                drain_by_hand(pipe, len, &turn, kind, copied)?;
+                drain_by_hand(pipe, len, &turn, kind, count)?;
                 return Ok(Progress::Unsupported);
             }
         }
@@ -145,7 +149,7 @@ fn drain_by_hand(
     mut len: usize,
     turn: &Turn<'_>,
     kind: Kind,
-    copied: &mut u64,
+    count: &mut Count,
 ) -> io::Result<()> {
     while len > 0 {
         // The bytes are there: this does not wait.
@@ -154,7 +158,7 @@ fn drain_by_hand(
         if bytes.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        super::write_in(turn, kind, &bytes, copied)?;
+        super::write_all(turn, kind, &bytes, count)?;
         len -= bytes.len();
     }
     Ok(())

@@ -20,6 +20,10 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
+/// Between tries to send to an address, in nanoseconds. Only one per socket tries at a time, and a
+/// receiver that has emptied its queue has nothing to do until then.
+const LONGEST_PAUSE: u64 = 5_000_000;
+
 /// A Unix datagram socket: [`std::os::unix::net::UnixDatagram`], parking the goroutine (or blocking the
 /// plain thread) that receives or sends.
 ///
@@ -253,6 +257,7 @@ impl UnixDatagram {
         let sent = turn.retry(
             WaitReason::NetWrite,
             &mut turn.patience(),
+            LONGEST_PAUSE,
             |fd| sys::send_to(fd, buf, Some(&addr)),
             |&n| moved(n),
         );

@@ -178,7 +178,7 @@ impl UnixListener {
     /// Whether the path it listens on is removed when it is closed, or the last handle is dropped. That
     /// is so for all handles, and not from the start. Without a path there is nothing to remove.
     ///
-    /// It is `listen` and Go where this is the default. It is meant for who made the
+    /// For [`listen`](fn@crate::listen), as in Go, it is the default. It is meant for who made the
     /// path: somebody else may still be listening on it, for instance the process that a listener was
     /// inherited from.
     ///

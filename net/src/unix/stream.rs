@@ -11,6 +11,10 @@ use std::net::Shutdown;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
+/// Between tries to connect, in nanoseconds. It is thousands that may have to wait: 5,000 who try every
+/// 20 ms were seen to take half of a processor.
+const LONGEST_PAUSE: u64 = 50_000_000;
+
 /// A connected Unix socket: [`std::os::unix::net::UnixStream`], parking the goroutine (or blocking the
 /// plain thread) that reads or writes.
 ///
@@ -120,6 +124,7 @@ impl UnixStream {
         turn.retry(
             WaitReason::NetConnect,
             patience,
+            LONGEST_PAUSE,
             |fd| SockRef::from(&fd).connect(addr),
             |_| false,
         )?;

@@ -185,14 +185,14 @@ macro_rules! datagram_parity {
         }
 
         fn auto_traits(log) {
-            fn has<T>() -> bool
+            fn has<T>(_: Option<T>) -> bool
             where
                 T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Debug + AsFd + AsRawFd + 'static,
                 T: TryFrom<OwnedFd> + TryInto<OwnedFd>,
             {
                 true
             }
-            log.note("all", has::<Datagram>());
+            log.note("all", has::<Datagram>(None));
         }
 
         $($tests)*

@@ -26,7 +26,7 @@ mod datagrams;
 #[macro_use]
 mod streams;
 
-use crate::net_support::Task;
+use crate::net_support::{Task, undisturbed};
 use corio_tests::watchdog_for;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
@@ -127,6 +127,7 @@ impl Log {
 
 /// Runs the two compilations of a body, and compares.
 pub(crate) fn compare(theirs: fn(&mut Log), ours: fn(&mut Log)) {
+    let _undisturbed = undisturbed();
     let _dog = watchdog_for(Duration::from_secs(120));
     let expected = Place::StdOnThread.run(theirs);
     assert!(!expected.is_empty(), "nothing was compared");
@@ -163,6 +164,10 @@ macro_rules! parity {
         const _: &[fn()] = &[$($method),*];
 
         #[allow(unused_imports)]
+        #[allow(
+            clippy::unnecessary_fallible_conversions,
+            reason = "std's conversions can't fail, ours can"
+        )]
         mod theirs {
             use crate::net_parity_support::prelude::*;
             use crate::theirs::*;

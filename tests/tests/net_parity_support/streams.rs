@@ -364,7 +364,7 @@ macro_rules! stream_parity {
         }
 
         fn auto_traits(log) {
-            fn has<T>() -> bool
+            fn has<T>(_: Option<T>) -> bool
             where
                 T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Debug + AsFd + AsRawFd + 'static,
                 T: Read + Write + TryFrom<OwnedFd> + TryInto<OwnedFd>,
@@ -372,7 +372,7 @@ macro_rules! stream_parity {
             {
                 true
             }
-            log.note("all", has::<Stream>());
+            log.note("all", has::<Stream>(None));
         }
 
         $($tests)*

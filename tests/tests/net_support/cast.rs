@@ -1,8 +1,18 @@
 //! Tests run on goroutines, on plain threads, and across; and again with other settings.
 
 use corio_tests::watchdog;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
+
+/// Held for writing while a process is started. Between `fork` and `exec` that has copies of all
+/// descriptors, and what a test closes meanwhile keeps its address, and its connection, for a moment.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// As long as the result lives, no process is started by [`under_other_settings`].
+pub(crate) fn undisturbed() -> RwLockReadGuard<'static, ()> {
+    STARTING.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Where a test's parts run.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +78,7 @@ impl<T: Send + 'static> Task<T> {
 
 /// Runs a test with all casts.
 pub(crate) fn everywhere(test: fn(Cast)) {
+    let _undisturbed = undisturbed();
     let _watchdog = watchdog();
     for body in [Role::Goroutine, Role::Thread] {
         for others in [Role::Goroutine, Role::Thread] {
@@ -87,12 +98,19 @@ pub(crate) fn under_other_settings(caller: &str) {
         (8, "always"),
         (1, "always"),
     ] {
-        let output = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["--exact", "--skip", caller])
             .env("CORIO_PROCS", procs.to_string())
             .env("CORIO_MIGRATE", migrate)
-            .output()
-            .unwrap();
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = {
+            let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+            // It returns when the program has been started.
+            command.spawn().unwrap()
+        };
+        let output = child.wait_with_output().unwrap();
         let (out, err) = (
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),

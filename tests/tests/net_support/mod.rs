@@ -11,7 +11,7 @@ mod networks;
 mod process;
 mod scenario;
 
-pub(crate) use cast::{Cast, Task, everywhere, under_other_settings};
+pub(crate) use cast::{Cast, Task, everywhere, under_other_settings, undisturbed};
 pub(crate) use crowd::Crowd;
 pub(crate) use directory::Directory;
 pub(crate) use load::{Load, Sample, Summary};

@@ -39,6 +39,8 @@ pub(crate) fn unix_name(prefix: &str) -> String {
         "@" => format!("@corio-{process}-{number}"),
         _ => {
             let path: PathBuf = std::env::temp_dir().join(format!("corio-{process}-{number}"));
+            // One that was killed may have left it, and had our number.
+            let _ = std::fs::remove_file(&path);
             path.to_str().expect("a usual directory").to_owned()
         }
     }
@@ -91,7 +93,7 @@ impl BlackHole {
         let addr = listener.local_addr().unwrap().as_socket().unwrap();
         let mut queue = Vec::new();
         loop {
-            match TcpStream::connect_timeout(&addr, Duration::from_millis(200)) {
+            match TcpStream::connect_timeout(&addr, Duration::from_millis(50)) {
                 Ok(stream) => queue.push(stream),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::TimedOut);
