@@ -95,7 +95,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     })
 }
 
-/// [`write`] from several buffers.
+/// [`write()`] from several buffers.
 pub(crate) fn write_slices(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let len = bufs.len().min(MAX_SLICES) as c_int;
     spare(|| {
