@@ -444,11 +444,12 @@ fn a_family_that_does_not_answer_is_overtaken() {
             let other = TcpListener::bind(other).unwrap();
             let addrs = [hole.addr, hole.addr, addr(&other)];
             let delay = Duration::from_millis(5);
+            let dialer = Dialer::new().fallback_delay(Some(delay));
+            let limited = dialer.clone().timeout(LONG);
             let dialers = [
-                Dialer::new(),
-                Dialer::new().fallback_delay(Some(delay)),
-                Dialer::new().fallback_delay(Some(Duration::ZERO)),
-                Dialer::new().timeout(LONG).context(&Context::background()),
+                dialer.clone().fallback_delay(Some(Duration::ZERO)),
+                limited.context(&Context::background()),
+                dialer,
             ];
             for dialer in dialers {
                 let stream = dialer.connect(&addrs[..]).unwrap();
