@@ -490,7 +490,7 @@ fn if_all_fail_the_first_family_is_heard() {
         let (_owner, refuses) = closed_port();
         let hole = BlackHole::at("[::1]:0");
         let dialer = Dialer::new()
-            .timeout(SHORT * 4)
+            .timeout(SHORT * 14)
             .fallback_delay(Some(Duration::from_millis(1)));
         let error = dialer.connect(&[hole.addr, refuses][..]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
@@ -552,7 +552,7 @@ fn without_a_race_a_silent_address_has_its_share_of_the_time() {
     let stream = dialer.connect(&addrs[..]).unwrap();
     assert_eq!(stream.peer_addr().unwrap(), addr(&v4));
     assert!(start.elapsed() >= Duration::from_secs(2));
-    let dialer = Dialer::new().timeout(SHORT).fallback_delay(None);
+    let dialer = Dialer::new().timeout(SHORT * 14).fallback_delay(None);
     let error = dialer.connect(&addrs[..]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert_text(&error, &[&hole.addr.to_string()]);
