@@ -9,7 +9,7 @@ use networks::BlackHole;
 use socket2::SockRef;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 #[allow(dead_code, unused_imports, reason = "a part of it is used here")]
@@ -23,6 +23,7 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("dial_no_ipv6", no_ipv6),
     ("dial_itself", itself),
     ("inherited", inherited),
+    ("not_inherited", not_inherited),
 ];
 
 /// Long enough to be noticed.
@@ -262,6 +263,14 @@ fn inherited(_: &[String]) {
     let mut rest = Vec::new();
     corio::blocking(|| io::stdin().read_to_end(&mut rest)).unwrap();
     io::stdout().flush().unwrap();
+}
+
+/// Has a listener of its own where an inherited one was promised.
+fn not_inherited(_: &[String]) {
+    let own = TcpListener::bind("127.0.0.1:0").unwrap();
+    assert_eq!(own.as_raw_fd(), 3);
+    inherited(&[]);
+    assert!(own.local_addr().is_ok(), "it is still ours");
 }
 
 fn echo(mut conn: Conn) -> io::Result<()> {

@@ -185,7 +185,7 @@ fn each_address_has_its_own_limit() {
             .max_per_peer(1)
             .on_state(hook)
             .on_refused(move |info, _, refusal| {
-                tell.send((info.peer_addr().clone(), refusal)).unwrap();
+                tell.send((info.peer_addr(), refusal)).unwrap();
             });
         let (server, addr) = start(server);
         let one = is_served(from("127.0.0.2", addr)).expect("the first one from there");

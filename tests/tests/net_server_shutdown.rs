@@ -172,7 +172,7 @@ fn a_handler_that_does_not_return_is_reported_and_waited_for_by_wait() {
         let report = server.shutdown(Instant::now());
         assert_eq!((report.forced, report.unfinished), (1, 1));
         assert!(
-            report.to_string().contains("1 handlers unfinished"),
+            report.to_string().contains("handlers unfinished: 1"),
             "{report}"
         );
         let theirs = server.clone();
