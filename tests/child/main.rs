@@ -18,6 +18,7 @@ mod memory;
 mod panic;
 mod procs;
 mod signals;
+mod starvation;
 mod stress;
 mod time;
 
@@ -43,6 +44,7 @@ fn main() {
         panic::SCENARIOS,
         procs::SCENARIOS,
         signals::SCENARIOS,
+        starvation::SCENARIOS,
         stress::SCENARIOS,
         time::SCENARIOS,
     ];

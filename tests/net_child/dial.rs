@@ -6,8 +6,10 @@ use corio::context::Context;
 use corio_net::{Conn, Dialer, TcpStream, dial, inherit, listen};
 use corio_tests::wait_until;
 use networks::BlackHole;
+use socket2::SockRef;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 #[allow(dead_code, unused_imports, reason = "a part of it is used here")]
@@ -19,7 +21,9 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("dial_hosts", hosts),
     ("dial_resolver", resolver),
     ("dial_no_ipv6", no_ipv6),
+    ("dial_itself", itself),
     ("inherited", inherited),
+    ("not_inherited", not_inherited),
 ];
 
 /// Long enough to be noticed.
@@ -166,6 +170,30 @@ fn resolver(_: &[String]) {
     drop(nobody);
 }
 
+/// Of so few local ports, the system often chooses the one that is dialled.
+fn itself(_: &[String]) {
+    if !isolate() {
+        return;
+    }
+    std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003").unwrap();
+    let addr = SocketAddr::from(([127, 0, 0, 1], 40002));
+    // Without lingering, which would keep the port from being chosen again.
+    let gone_at_once = |fd: BorrowedFd<'_>| SockRef::from(&fd).set_linger(Some(Duration::ZERO));
+    let times = (0..100).filter(|_| {
+        let connected = std::net::TcpStream::connect(addr);
+        connected.is_ok_and(|stream| gone_at_once(stream.as_fd()).is_ok())
+    });
+    println!("times that std was connected to itself: {}", times.count());
+    let dialer = Dialer::new().control(gone_at_once);
+    for _ in 0..100 {
+        let error = dialer.connect(addr).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
+    }
+    // With a local port one asks for it.
+    let stream = dialer.local_addr(addr).connect(addr).unwrap();
+    assert_eq!(stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+}
+
 /// A system without IPv6 addresses: everything is IPv4 then.
 fn no_ipv6(_: &[String]) {
     if !isolate() {
@@ -225,6 +253,14 @@ fn inherited(_: &[String]) {
     let mut rest = Vec::new();
     corio::blocking(|| io::stdin().read_to_end(&mut rest)).unwrap();
     io::stdout().flush().unwrap();
+}
+
+/// Has a listener of its own where an inherited one was promised.
+fn not_inherited(_: &[String]) {
+    let own = TcpListener::bind("127.0.0.1:0").unwrap();
+    assert_eq!(own.as_raw_fd(), 3);
+    inherited(&[]);
+    assert!(own.local_addr().is_ok(), "it is still ours");
 }
 
 fn echo(mut conn: Conn) -> io::Result<()> {

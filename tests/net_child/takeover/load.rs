@@ -119,6 +119,11 @@ impl Client {
                         thread::sleep(Duration::from_millis(1));
                         return Ok(());
                     }
+                    // It was made, and is gone already.
+                    Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                        self.tally.reset += 1;
+                        return Ok(());
+                    }
                     Err(error) => return Err(error),
                 },
             };

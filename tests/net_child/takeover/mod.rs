@@ -19,6 +19,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
@@ -105,16 +106,23 @@ fn server(args: &[String]) {
         .start([listener])
         .unwrap();
     println!("ready: {} {addr}", std::process::id());
-    match word().as_deref() {
-        Some("replace") => {
+    let handle = server.clone();
+    thread::spawn(move || match word() {
+        Some(word) => {
+            assert_eq!(word, "replace");
             let this = std::env::current_exe().unwrap();
-            let mut heir = inherit::pass(this, &[("numbers", &to_pass)]).unwrap();
-            heir.arg("takeover_server").arg(format!("{:?}", Kind::Heir));
-            heir.spawn().unwrap();
+            let mut command = inherit::pass(this, &[("numbers", &to_pass)]).unwrap();
+            command
+                .arg("takeover_server")
+                .arg(format!("{:?}", Kind::Heir));
+            let mut heir = command.spawn().unwrap();
+            // It has the listener.
+            drop(command);
+            // Usually this process ends first.
+            let _ = heir.wait();
         }
-        Some(word) => panic!("{word:?}?"),
-        None => server.begin_shutdown(Duration::from_secs(30)),
-    }
+        None => handle.begin_shutdown(Duration::from_secs(30)),
+    });
     let report = server.wait();
     assert_eq!((report.forced, report.unfinished), (0, 0), "{report}");
     let accepted = server.stats().accepted;
@@ -132,7 +140,7 @@ struct Done {
 struct Servers {
     /// The first one.
     child: Child,
-    words: Option<ChildStdin>,
+    words: ChildStdin,
     lines: BufReader<ChildStdout>,
     /// The process that serves.
     pid: libc::pid_t,
@@ -152,7 +160,7 @@ impl Servers {
             .spawn()
             .unwrap();
         let mut servers = Servers {
-            words: child.stdin.take(),
+            words: child.stdin.take().unwrap(),
             lines: BufReader::new(child.stdout.take().unwrap()),
             child,
             pid: 0,
@@ -183,7 +191,7 @@ impl Servers {
     /// Replaces the process that serves by its heir.
     fn replace(&mut self, done: &mut Done) {
         let old = self.pid;
-        writeln!(self.words.as_mut().unwrap(), "replace").unwrap();
+        writeln!(self.words, "replace").unwrap();
         self.ready();
         kill(old);
         self.done(done);
@@ -198,7 +206,6 @@ impl Servers {
     /// `kill -TERM`, and waits until it has ended.
     fn end(mut self, done: &mut Done) {
         kill(self.pid);
-        drop(self.words.take());
         self.done(done);
         assert!(self.child.wait().unwrap().success());
     }
