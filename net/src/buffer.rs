@@ -36,7 +36,7 @@ use crate::tcp::TcpStream;
 use crate::unix::UnixStream;
 use corio::sync::Pool;
 use std::fmt;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
@@ -345,6 +345,8 @@ forwarded!(&S, &mut S, Box<S>, Arc<S>);
 /// [`read_more`](Self::read_more) until [`buffer`](Self::buffer) has it, and then
 /// [`consume`](BufRead::consume)s it.
 ///
+/// It writes, too, if the source does: straight to it.
+///
 /// What is in the buffer has been taken from the source; [`into_inner`](Self::into_inner) loses it.
 ///
 /// # Examples
@@ -367,6 +369,7 @@ forwarded!(&S, &mut S, Box<S>, Arc<S>);
 /// assert_eq!(reader.buffer(), b"two\n");
 /// reader.consume(4);
 /// assert_eq!(BUFFERS.idle(), 1); // nothing unread, no buffer
+/// reader.write_all(b"an answer")?;
 /// # Ok(())
 /// # }
 /// ```
@@ -480,5 +483,28 @@ impl<S: PooledRead> Read for PooledReader<'_, S> {
         buf[..n].copy_from_slice(&unread[..n]);
         self.consume(n);
         Ok(n)
+    }
+}
+
+/// Writes go to the source as they are, so that what wants one value for both directions can have this.
+impl<S: Write> Write for PooledReader<'_, S> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.source.write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.source.write_vectored(bufs)
+    }
+
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        self.source.write_all(buf)
+    }
+
+    fn write_fmt(&mut self, args: fmt::Arguments<'_>) -> io::Result<()> {
+        self.source.write_fmt(args)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.source.flush()
     }
 }

@@ -139,15 +139,26 @@ impl Terms {
             prepare(&socket)?;
         }
         let connected = UnixStream::finish(socket, addr, &mut patience(self.deadline), |socket| {
+            self.note_lent(socket);
             // If it is over already, there is nothing to be shown: the connection is made in vain.
             if race.enter(0, socket).is_err() {
                 give_up(Some(socket.clone()));
             }
         });
         race.leave(0);
+        if let Ok(stream) = &connected {
+            self.note_lent(stream.socket());
+        }
         match self.context.as_ref().and_then(Context::err) {
             Some(error) if !race.win(0) => Err(error.into()),
             _ => metrics::connected(connected),
+        }
+    }
+
+    /// What has been [`Prepare`]d may have got a duplicate.
+    fn note_lent(&self, socket: &Socket) {
+        if self.prepare.is_some() {
+            socket.lend();
         }
     }
 
@@ -272,10 +283,15 @@ impl Terms {
         let mut tries = if self.not_itself { TRIES } else { 1 };
         loop {
             tries -= 1;
-            match metrics::connected(self.attempt(addr, until, lane)) {
-                Ok(stream) if tries > 0 && stream.local_addr().is_ok_and(|ours| ours == addr) => {}
-                // Another sign of a local port that was chosen badly.
-                Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            let result = self.attempt(addr, until, lane).and_then(|stream| {
+                if self.not_itself && stream.local_addr()? == addr {
+                    // Nobody else is there.
+                    return Err(io::ErrorKind::ConnectionRefused.into());
+                }
+                Ok(stream)
+            });
+            match metrics::connected(result) {
+                Err(error) if tries > 0 && was_unlucky(&error) => {}
                 result => return result,
             }
         }
@@ -292,6 +308,7 @@ impl Terms {
             prepare(&socket)?;
         }
         let (stream, started) = TcpStream::start(socket, addr)?;
+        self.note_lent(stream.socket());
         if !started {
             return Ok(stream);
         }
@@ -306,6 +323,15 @@ impl Terms {
             None => stream.finish(&mut patience),
         };
         result.map(|()| stream)
+    }
+}
+
+/// Is this what comes of a local port that the system has chosen badly? (An address that refuses by itself
+/// has an error of the system's.)
+fn was_unlucky(error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => error.raw_os_error().is_none(),
+        kind => kind == io::ErrorKind::AddrNotAvailable,
     }
 }
 
@@ -405,5 +431,68 @@ fn give_up(socket: Option<Socket>) {
     if let Some(socket) = socket {
         // What else can go wrong leaves nothing to be done: the lane's handle is dropped in any case.
         let _ = socket.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn until(deadline: Option<Instant>) -> Terms {
+        Terms {
+            deadline,
+            context: None,
+            delay: None,
+            prepare: None,
+            not_itself: false,
+            report_last: false,
+        }
+    }
+
+    /// Go's `TestDialerPartialDeadline`.
+    #[test]
+    fn time_is_shared_out() {
+        let now = Instant::now();
+        let seconds = |n| now + Duration::from_secs(n);
+        for (deadline, left, expected) in [
+            (12, 1, 12),
+            (12, 2, 6),
+            (12, 3, 4),
+            // Two seconds are the least,
+            (12, 10, 2),
+            // unless there are fewer.
+            (1, 10, 1),
+        ] {
+            let terms = until(Some(seconds(deadline)));
+            let share = terms.share(now, left).unwrap();
+            assert_eq!(share, Some(seconds(expected)), "{deadline} s for {left}");
+        }
+        assert_eq!(until(None).share(now, 1).unwrap(), None);
+        let error = until(Some(now)).share(now, 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_race_has_one_winner() {
+        let race = Race::default();
+        assert!(race.win(1));
+        assert!(race.is_over());
+        assert!(!race.win(0));
+        let race = Race::default();
+        race.cancel();
+        assert!(!race.win(0));
+    }
+
+    #[test]
+    fn who_comes_late_to_a_race_does_not_wait() {
+        let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = hole.local_addr().unwrap();
+        let (stream, _) = TcpStream::start(TcpStream::socket_for(addr).unwrap(), addr).unwrap();
+        let race = Race::default();
+        race.enter(0, stream.socket()).unwrap();
+        assert!(race.win(1));
+        let error = stream.finish(&mut Patience::endless()).unwrap_err();
+        assert!(crate::is_closed(&error));
+        assert!(race.enter(0, stream.socket()).is_err());
     }
 }

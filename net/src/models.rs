@@ -6,6 +6,8 @@
 //! Each model has mutants next to it: the same with one fence or one step taken away, which must fail.
 //! One that doesn't fail would mean that the model looks at the wrong thing.
 
+mod waiting;
+
 use crate::direction::{Direction, Enqueue, NEVER, Node, Outcome, Timers};
 use crate::prim::{Site, without};
 use crate::word::{Close, Flags, Publish, RawWaiter, State, WaitWord};

@@ -89,6 +89,12 @@ pub(crate) fn keepalive(socket: &socket2::Socket) -> io::Result<Option<KeepAlive
     }))
 }
 
+/// Sets `SO_LINGER`. It is in seconds, and an `int`.
+pub(crate) fn set_linger(socket: &socket2::Socket, linger: Option<Duration>) -> io::Result<()> {
+    let most = Duration::from_secs(i32::MAX as u64);
+    socket.set_linger(linger.map(|linger| seconds(linger).min(most)))
+}
+
 /// Sets `TCP_USER_TIMEOUT`.
 pub(crate) fn set_user_timeout(
     socket: &socket2::Socket,

@@ -230,6 +230,11 @@ impl Flags {
         self.0.load(Ordering::Relaxed) != 0
     }
 
+    /// Has there been this one?
+    pub(crate) fn has(&self, flag: u8) -> bool {
+        self.0.load(Ordering::Relaxed) & flag != 0
+    }
+
     /// Forgets all. Only when the descriptor is given out.
     pub(crate) fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);

@@ -221,6 +221,11 @@ fn a_pooled_reader_holds_a_buffer_only_for_what_is_unread() {
         reader.consume(16);
         assert_eq!(reader.read_more().unwrap(), 1);
         assert_eq!(reader.buffer(), b"\n");
+        write!(reader, "writes {}", 2).unwrap();
+        reader.flush().unwrap();
+        let mut written = [0; 8];
+        feed.read_exact(&mut written).unwrap();
+        assert_eq!(&written, b"writes 2");
         drop(feed);
         assert_eq!(reader.read_more().unwrap(), 0);
         assert_eq!(reader.buffer(), b"\n");

@@ -286,7 +286,7 @@ fn the_first_end_is_one_for_all_who_wait() {
     });
 }
 
-/// [TestAfterFuncRaceWithStop, or the like]
+/// [TestAfterFuncStop, at the same time]
 #[test]
 fn an_end_at_the_last_moment_leaves_nothing() {
     everywhere(|cast| {

@@ -7,9 +7,9 @@ use copy_support::*;
 use corio_net::{UnixStream, copy, copy_n, pipe};
 use net_support::*;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -308,6 +308,33 @@ fn files_that_do_not_know_their_size() {
         let text = String::from_utf8(collecting.join()).unwrap();
         assert_eq!(text.len() as u64, n);
         assert!(text.starts_with("Name:") && text.ends_with('\n'), "{text}");
+    });
+}
+
+#[test]
+fn files_that_are_none() {
+    everywhere(|cast| {
+        // A pipe.
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let from = File::from(OwnedFd::from(reader));
+        let content = Arc::new(content(300_000));
+        let feeding = cast.spawn({
+            let content = Arc::clone(&content);
+            move || corio::blocking(|| writer.write_all(&content).unwrap())
+        });
+        let (to, collecting) = destination(cast, "tcp");
+        assert_eq!(copy(&from, &to).unwrap(), content.len() as u64);
+        feeding.join();
+        // A device.
+        let zero = File::open("/dev/zero").unwrap();
+        assert_eq!(copy_n(&zero, &to, 100_000).unwrap(), 100_000);
+        // A directory.
+        let error = copy(&File::open("/").unwrap(), &to).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IsADirectory);
+        drop(to);
+        let mut want = content.to_vec();
+        want.resize(want.len() + 100_000, 0);
+        assert_same(&collecting.join(), &want, "pipe and device");
     });
 }
 

@@ -216,3 +216,38 @@ fn copies_that_cross_do_not_wait_for_each_other() {
         assert_eq!(copied, 2 * LEN as u64);
     });
 }
+
+/// Urgent data is passed over, as reading does, and what follows it is copied. `splice` would stop there: it
+/// says that there is nothing, or that this is the end.
+#[test]
+fn what_follows_urgent_data_is_copied() {
+    everywhere(|cast| {
+        for round in 0..16 {
+            let (from, mut feed) = pair();
+            let (to, mut end) = pair();
+            let send = move || {
+                feed.write_all(b"before").unwrap();
+                let urgent = socket2::SockRef::from(&feed).send_out_of_band(b"!");
+                assert_eq!(urgent.unwrap(), 1);
+                feed.write_all(b"after").unwrap();
+                pause(round / 2);
+                drop(feed);
+            };
+            let copy = move || copy(&from, &to);
+            // All of it is there before, or comes meanwhile.
+            let copying = if round % 2 == 0 {
+                send();
+                cast.spawn(copy)
+            } else {
+                let copying = cast.spawn(copy);
+                pause(round / 2);
+                send();
+                copying
+            };
+            assert_eq!(copying.join().unwrap(), 11);
+            let mut got = Vec::new();
+            end.read_to_end(&mut got).unwrap();
+            assert_eq!(got, b"beforeafter");
+        }
+    });
+}

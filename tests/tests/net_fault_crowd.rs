@@ -17,23 +17,10 @@ fn alone() -> MutexGuard<'static, ()> {
 fn ten_thousand_connections_of_a_killed_client_leave_nothing() {
     const COUNT: &str = "10000";
     let _alone = alone();
-    let mut server = Process::start(&["fault_abandoned", COUNT], &[("CORIO_PROCS", "2")]);
-    let port = server.number("port");
-    let mut peaks = [0; 3];
-    for peak in &mut peaks {
-        let addr = format!("127.0.0.1:{port}");
-        let mut client = Process::start(&["fault_abandoner", &addr, COUNT], &[]);
-        assert_eq!(client.number("open").to_string(), COUNT);
-        // This kills it.
-        drop(client);
-        server.tell("gone");
-        *peak = server.number("peak kB");
-    }
-    println!("peaks after each round: {peaks:?} kB");
+    let outcome = scenario("fault_abandoned", &[COUNT], 2, false).unwrap();
+    let [first, last] = ["peak kB 1", "peak kB 3"].map(|name| outcome.number(name));
     // The first round's memory is used again.
-    assert!(peaks[2] < peaks[0] + peaks[0] / 4, "{peaks:?} kB");
-    server.tell("end");
-    server.end();
+    assert!(last < first + first / 4, "{first} kB, then {last} kB");
 }
 
 #[test]

@@ -127,13 +127,19 @@ fn who_was_given_nothing_has_nothing() {
 
 /// A child that is told of descriptors 3 and up by hand.
 fn told(count: &str, names: Option<&str>, fds: Vec<OwnedFd>) -> String {
+    told_in("inherited", count, names, fds)
+}
+
+/// The same, in another scenario.
+fn told_in(scenario: &str, count: &str, names: Option<&str>, fds: Vec<OwnedFd>) -> String {
     let mut command = Command::new("/bin/sh");
     command
         .args([
             "-c",
-            "LISTEN_PID=$$; export LISTEN_PID; exec \"$0\" inherited",
+            "LISTEN_PID=$$; export LISTEN_PID; exec \"$0\" \"$@\"",
+            CHILD,
+            scenario,
         ])
-        .arg(CHILD)
         .env("LISTEN_FDS", count);
     if let Some(names) = names {
         command.env("LISTEN_FDNAMES", names);
@@ -191,6 +197,16 @@ fn what_is_no_listener_is_refused() {
     assert!(said.starts_with("error: LISTEN_FDNAMES=\"a\" "), "{said}");
     assert_eq!(told("1", Some("a"), vec![std().into()]), "count: 1");
     assert_eq!(told("1", None, vec![std().into()]), "count: 1");
+}
+
+#[test]
+fn what_the_program_opened_itself_is_not_taken_from_it() {
+    let _dog = watchdog();
+    let said = told_in("not_inherited", "1", None, Vec::new());
+    assert!(
+        said.starts_with("error: inherited descriptor 3: opened by this process"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -178,6 +178,13 @@ fn switches_can_be_turned() {
         assert_eq!(client.linger().unwrap(), None);
         client.set_linger(Some(seconds(5))).unwrap();
         assert_eq!(client.linger().unwrap(), Some(seconds(5)));
+        // In whole seconds, rounded up: half a second must not become none, which resets the connection.
+        client.set_linger(Some(seconds(1) / 2)).unwrap();
+        assert_eq!(client.linger().unwrap(), Some(seconds(1)));
+        client.set_linger(Some(seconds(1 << 32))).unwrap();
+        assert_ne!(client.linger().unwrap(), Some(Duration::ZERO));
+        client.set_linger(Some(Duration::ZERO)).unwrap();
+        assert_eq!(client.linger().unwrap(), Some(Duration::ZERO));
         client.set_linger(None).unwrap();
         assert_eq!(client.linger().unwrap(), None);
         client.set_ttl(42).unwrap();

@@ -4,6 +4,7 @@ mod net_support;
 
 use corio_net::{PipeReader, PipeWriter, is_closed, pipe};
 use net_support::*;
+use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
@@ -168,6 +169,15 @@ fn a_broken_pipe_does_not_kill_a_program_that_leaves_sigpipe_as_it_is() {
         feed.write_all(b"some").unwrap();
         assert_kind(corio_net::copy(&source, &client), ErrorKind::BrokenPipe);
         drop(server);
+
+        // A connection that breaks within the call, which has then moved something.
+        for _ in 0..8 {
+            let program = File::open("/proc/self/exe").unwrap();
+            let (client, server) = pair();
+            drop(server);
+            client.wait_readable().unwrap(); // the end
+            assert_kind(corio_net::copy(&program, &client), ErrorKind::BrokenPipe);
+        }
     });
 }
 

@@ -15,7 +15,7 @@ use net_server_support::{
 };
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_connection_is_new_active_idle_and_so_on_to_its_end() {
@@ -161,6 +161,39 @@ fn an_idle_connection_ends_after_the_idle_timeout() {
     });
 }
 
+/// A handler that has given up waiting is not idle any more, and may say so.
+#[test]
+fn a_farewell_after_the_idle_timeout_is_not_cut_off() {
+    server_test(|| {
+        let gate = Gate::new();
+        let theirs = gate.clone();
+        let handler = move |conn: &mut Connection| {
+            if conn.id() == 2 {
+                return shout(conn);
+            }
+            assert!(conn.wait_request()?);
+            conn.read_exact(&mut [0])?;
+            conn.set_read_deadline(Some(Instant::now() + SHORT))?;
+            assert!(!conn.wait_request()?);
+            theirs.stop();
+            conn.write_all(b"bye\n")
+        };
+        let (server, addr) = start(Server::new(handler));
+        let mut client = Client::new(addr);
+        client.0.get_mut().write_all(b"x").unwrap();
+        gate.wait();
+        let mut idle = Client::new(addr);
+        assert_eq!(idle.ask("a"), "A");
+        server.begin_shutdown(LONG);
+        // Closed together with all that are idle.
+        idle.assert_end();
+        assert_eq!(server.stats().active, 1);
+        gate.open();
+        assert_eq!(client.answer().unwrap().as_deref(), Some("bye"));
+        assert_eq!(server.wait().idle_closed, 1);
+    });
+}
+
 #[test]
 fn reads_and_writes_have_the_servers_timeouts() {
     server_test(|| {
@@ -220,8 +253,7 @@ fn a_panic_ends_one_connection_and_is_counted_and_told() {
             .on_state(hook)
             .on_panic(move |info, payload| {
                 let text = panic_text(payload).to_owned();
-                tell.send((info.id(), info.peer_addr().clone(), text))
-                    .unwrap();
+                tell.send((info.id(), info.peer_addr(), text)).unwrap();
             });
         let (server, addr) = start(server);
         let (mut calm, mut wild) = (Client::new(addr), Client::new(addr));
@@ -340,6 +372,39 @@ fn several_listeners_of_several_networks_make_one_server() {
 }
 
 #[test]
+fn a_unix_connection_has_the_same_life() {
+    server_test(|| {
+        let path = std::env::temp_dir().join(format!(
+            "corio-server-life-{}-{}",
+            std::process::id(),
+            corio_tests::gettid()
+        ));
+        let _ = std::fs::remove_file(&path);
+        let (hook, states) = states();
+        // The limit is one per IP address, which nobody has here.
+        let server = Server::new(shout).on_state(hook).max_per_peer(1);
+        let server = server
+            .start([listen_on("unix", path.to_str().unwrap()).unwrap()])
+            .unwrap();
+        let connect = || BufReader::new(dial("unix", path.to_str().unwrap()).unwrap());
+        let mut clients = [connect(), connect()];
+        for client in &mut clients {
+            let mut line = String::new();
+            client.get_mut().write_all(b"a\n").unwrap();
+            client.read_line(&mut line).unwrap();
+            assert_eq!(line, "A\n");
+        }
+        states.wait(2, Idle);
+        let report = server.shutdown(LONG);
+        assert_eq!((report.forced, server.stats().handler_errors), (0, 0));
+        for client in &mut clients {
+            assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        }
+        let _ = std::fs::remove_file(&path);
+    });
+}
+
+#[test]
 fn dropping_the_handle_does_not_end_the_server() {
     server_test(|| {
         let handler = |conn: &mut Connection| {
@@ -424,6 +489,15 @@ fn a_server_whose_listeners_were_closed_ends() {
         assert_eq!(server.wait().forced, 0);
         client.assert_end();
     });
+}
+
+#[test]
+fn servers_and_their_parts_can_be_shared() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Server>();
+    shared::<corio_net::ServerHandle>();
+    shared::<Connection>();
+    shared::<corio_net::ConnectionInfo>();
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn connections_beyond_the_limit_are_refused_if_told_so() {
         assert!(is_served(connect()).is_none());
         assert!(is_served(connect()).is_none());
         let stats = server.stats();
-        assert_eq!((stats.accepted, stats.refused, stats.idle), (4, 2, 2));
+        assert_eq!((stats.accepted, stats.refused, stats.open()), (4, 2, 2));
         drop(one);
         let mut three = served(connect);
         assert_eq!(two.ask("a"), "A");
@@ -185,7 +185,7 @@ fn each_address_has_its_own_limit() {
             .max_per_peer(1)
             .on_state(hook)
             .on_refused(move |info, _, refusal| {
-                tell.send((info.peer_addr().clone(), refusal)).unwrap();
+                tell.send((info.peer_addr(), refusal)).unwrap();
             });
         let (server, addr) = start(server);
         let one = is_served(from("127.0.0.2", addr)).expect("the first one from there");

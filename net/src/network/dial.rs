@@ -9,6 +9,7 @@ use crate::error::timed_out;
 use crate::network::name::{HostPort, Network, invalid, unix_address, unsuitable};
 use crate::network::options::{Control, TcpOptions};
 use crate::network::{Addr, Conn};
+use crate::shared::HasSocket;
 use crate::{KeepAlive, OpError, TcpStream, ToSocketAddrs, sys};
 use corio::channel;
 use corio::context::Context;
@@ -188,39 +189,40 @@ impl Dialer {
             Ok(tcp) => self.tcp(tcp, addr, &limits).map(Conn::from),
             Err(error) => Err(error.into()),
         };
-        conn.map_err(|failure| {
-            let to = failure
-                .addr
-                .map_or_else(|| addr.to_owned(), |addr| addr.to_string());
-            match &self.local {
-                Some(local) => OpError::wrap(
-                    "dial",
-                    network,
-                    format_args!("{local}->{to}"),
-                    failure.error,
-                ),
-                None => OpError::wrap("dial", network, to, failure.error),
-            }
+        conn.map_err(|failure| match failure.addr {
+            Some(tried) => self.error(network, &tried.to_string(), failure.error),
+            None => self.error(network, addr, failure.error),
         })
     }
 
     /// Connects to one of these addresses: [`TcpStream::connect`] with these settings.
     ///
-    /// Blocks the goroutine.
+    /// Blocks the goroutine. If there are names among the addresses, resolving them takes its own time:
+    /// limits count from then on. (With [`dial`](Self::dial) they include it.)
     ///
     /// # Errors
     ///
     /// As [`dial`](Self::dial).
     pub fn connect<A: ToSocketAddrs>(&self, addrs: A) -> io::Result<TcpStream> {
-        let limits = self.limits();
-        let addrs: Vec<_> = addrs.to_socket_addrs()?.collect();
-        self.any_of(Network::Tcp, addrs, &limits)
-            .map_err(|failure| {
-                let to = failure
-                    .addr
-                    .map_or_else(String::new, |addr| addr.to_string());
-                OpError::wrap("dial", "tcp", to, failure.error)
-            })
+        let connect = || -> Result<TcpStream, Failure> {
+            let addrs = addrs.to_socket_addrs()?.collect();
+            self.any_of(Network::Tcp, addrs, &self.limits())
+        };
+        connect().map_err(|failure| {
+            let to = failure
+                .addr
+                .map_or_else(String::new, |addr| addr.to_string());
+            self.error("tcp", &to, failure.error)
+        })
+    }
+
+    /// An error of dialling this address.
+    #[cold]
+    fn error(&self, network: &str, to: &str, error: io::Error) -> io::Error {
+        match &self.local {
+            Some(local) => OpError::wrap("dial", network, format_args!("{local}->{to}"), error),
+            None => OpError::wrap("dial", network, to, error),
+        }
     }
 
     /// The settings about time, from now on.
@@ -274,7 +276,9 @@ impl Dialer {
         }
         let terms = self.terms(limits, local.map(SockAddr::from));
         let stream = terms.connect(addrs)?;
-        self.options.set(&SockRef::from(&stream))?;
+        // Not by `as_fd`: a descriptor that was lent costs a further call when it is closed.
+        let socket = stream.socket();
+        socket.control(|fd| self.options.set(&SockRef::from(&fd)))?;
         Ok(stream)
     }
 

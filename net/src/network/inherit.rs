@@ -63,7 +63,8 @@ const LONGEST: usize = 255;
 /// # Errors
 ///
 /// [`InvalidData`](io::ErrorKind::InvalidData) if the environment contradicts itself, or one of the
-/// descriptors is no listening TCP or Unix socket; the error names it. Then all of them are closed.
+/// descriptors is no listening TCP or Unix socket; the error names it. Then all of them are closed, except
+/// that none is touched if one is not open, or was opened by this program.
 pub fn listeners() -> io::Result<Vec<(String, Listener)>> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     let variable = |name| match env::var(name) {
@@ -155,7 +156,9 @@ fn adopt(fd: OwnedFd) -> io::Result<Listener> {
 /// A command that runs `program` with these listeners, which it finds with [`listeners`], or with
 /// `sd_listen_fds`, under these names.
 ///
-/// They remain in use here as well: for a hand-over, close them when the child is ready. A Unix listener's
+/// They remain in use here as well: for a hand-over, close them when the child is ready. Until then they have to
+/// stay non-blocking, which is a property that parent and child share: a program that is no user of this
+/// crate must expect that of them. A Unix listener's
 /// path is no longer removed then. Add arguments and all else to the command that is returned, but no
 /// further `LISTEN_` variables; and drop it after spawning, as it keeps the sockets open.
 ///
@@ -210,7 +213,9 @@ pub fn pass(program: impl AsRef<OsStr>, listeners: &[(&str, &Listener)]) -> io::
         .arg("LISTEN_PID=$$; export LISTEN_PID; exec \"$0\" \"$@\"")
         .arg(program)
         .env("LISTEN_FDS", listeners.len().to_string())
-        .env("LISTEN_FDNAMES", names.join(":"));
+        .env("LISTEN_FDNAMES", names.join(":"))
+        // Of newer systemds: which process this one was started with listeners for, beside the number.
+        .env_remove("LISTEN_PIDFDID");
     let move_them = move || {
         duplicates
             .iter()

@@ -199,7 +199,7 @@ impl AcceptLoop {
         ConnectionInfo {
             // Relaxed: numbers are different, and that is all.
             id: 1 + self.shared.ids.fetch_add(1, Ordering::Relaxed),
-            peer,
+            peer: peer.into(),
             listener: Arc::clone(&self.port().addr),
         }
     }

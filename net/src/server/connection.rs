@@ -13,6 +13,7 @@ use corio::reactor::WaitReason;
 use corio::sync::OnceLock;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -20,8 +21,41 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
     pub(super) id: u64,
-    pub(super) peer: Addr,
+    pub(super) peer: Peer,
     pub(super) listener: Arc<Addr>,
+}
+
+/// An [`Addr`], in a quarter of its size as long as it is an IP address: there is one per connection.
+#[derive(Clone, Debug)]
+pub(super) enum Peer {
+    Ip(SocketAddr),
+    Other(Box<Addr>),
+}
+
+impl From<Addr> for Peer {
+    fn from(addr: Addr) -> Peer {
+        match addr.as_ip() {
+            Some(addr) => Peer::Ip(addr),
+            None => Peer::Other(Box::new(addr)),
+        }
+    }
+}
+
+impl Peer {
+    /// What is limited per address: IPv4 addresses are the same inside of IPv6.
+    pub(super) fn host(&self) -> Option<IpAddr> {
+        match self {
+            Peer::Ip(addr) => Some(addr.ip().to_canonical()),
+            Peer::Other(_) => None,
+        }
+    }
+
+    fn addr(&self) -> Addr {
+        match self {
+            Peer::Ip(addr) => Addr::Ip(*addr),
+            Peer::Other(addr) => Addr::clone(addr),
+        }
+    }
 }
 
 impl ConnectionInfo {
@@ -31,8 +65,8 @@ impl ConnectionInfo {
     }
 
     /// The client's address.
-    pub fn peer_addr(&self) -> &Addr {
-        &self.peer
+    pub fn peer_addr(&self) -> Addr {
+        self.peer.addr()
     }
 
     /// The address of the listener it came from.
@@ -43,7 +77,7 @@ impl ConnectionInfo {
 
 impl fmt::Display for ConnectionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connection {} from {}", self.id, self.peer)
+        write!(f, "connection {} from {}", self.id, self.peer_addr())
     }
 }
 
@@ -99,7 +133,6 @@ pub enum ConnectionState {
 ///
 /// When the handler returns, the connection is closed, for clones too.
 pub struct Connection {
-    shared: Arc<Shared>,
     entry: Arc<Entry>,
     context: OnceLock<(Context, CancelFunc)>,
 }
@@ -111,9 +144,8 @@ enum First {
 }
 
 impl Connection {
-    pub(super) fn new(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Connection {
+    pub(super) fn new(entry: &Arc<Entry>) -> Connection {
         Connection {
-            shared: Arc::clone(shared),
             entry: Arc::clone(entry),
             context: OnceLock::new(),
         }
@@ -130,21 +162,21 @@ impl Connection {
     }
 
     /// The client's address, also after the connection was closed.
-    pub fn peer_addr(&self) -> &Addr {
-        &self.entry.info.peer
+    pub fn peer_addr(&self) -> Addr {
+        self.entry.info.peer_addr()
     }
 
     /// The server it belongs to; to shut it down, for instance:
     /// [`begin_shutdown`](ServerHandle::begin_shutdown).
     pub fn server(&self) -> ServerHandle {
-        ServerHandle::new(&self.shared)
+        ServerHandle::new(self.shared())
     }
 
     /// A context that is cancelled when the server begins to shut down, and when the handler has returned.
     ///
     /// Go's `Request.Context`; other than that, it doesn't tell when the client goes away.
     pub fn context(&self) -> &Context {
-        let make = || self.shared.context.with_cancel();
+        let make = || self.shared().context.with_cancel();
         &self.context.get_or_init(make).0
     }
 
@@ -177,11 +209,11 @@ impl Connection {
             Rest::Closed => return Ok(false),
         }
         let before = self.conn().read_timeout();
-        if self.shared.config.idle_timeout.is_some() {
+        if self.shared().config.idle_timeout.is_some() {
             // It fails if the connection was closed; then so does the wait.
             let _ = self
                 .conn()
-                .set_read_timeout(self.shared.config.idle_timeout);
+                .set_read_timeout(self.shared().config.idle_timeout);
         }
         let first = self.first();
         if let Ok(timeout) = before {
@@ -189,8 +221,8 @@ impl Connection {
         }
         match first {
             Ok(First::Bytes) => Ok(true),
-            Ok(First::End) => Ok(false),
-            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(false),
+            Ok(First::End) => Ok(self.resume()),
+            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(self.resume()),
             Err(error) if is_closed(&error) && self.entry.word.is_closed() => Ok(false),
             Err(error) => Err(error),
         }
@@ -200,8 +232,12 @@ impl Connection {
         &self.entry.conn
     }
 
+    fn shared(&self) -> &Arc<Shared> {
+        self.entry.place.shared()
+    }
+
     fn tell(&self, state: ConnectionState) {
-        self.shared.tell(&self.entry.info, state);
+        self.shared().tell(&self.entry.info, state);
     }
 
     /// Waits for something to read, and makes the connection active before it is read.
@@ -225,6 +261,15 @@ impl Connection {
                 Activation::Claimed => corio::yield_now(),
             }
         }
+    }
+
+    /// There is no further request. What the handler does now is not to be cut off as idle; nobody is told, as it
+    /// is no request either. Always `false`.
+    fn resume(&self) -> bool {
+        while self.entry.word.activate() == Activation::Claimed {
+            corio::yield_now();
+        }
+        false
     }
 
     /// Has something arrived? Doesn't wait.
@@ -352,7 +397,7 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("id", &self.id())
-            .field("peer", self.peer_addr())
+            .field("peer", &self.peer_addr())
             .field("state", &self.entry.word.state())
             .finish_non_exhaustive()
     }

@@ -166,12 +166,12 @@ impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "shut down in {:.1?}: {} connections drained, {} idle closed, {} closed by force",
+            "shut down in {:.1?}; connections drained: {}, closed while idle: {}, closed by force: {}",
             self.elapsed, self.drained, self.idle_closed, self.forced
         )?;
         match self.unfinished {
             0 => Ok(()),
-            n => write!(f, ", {n} handlers unfinished"),
+            n => write!(f, "; handlers unfinished: {n}"),
         }
     }
 }

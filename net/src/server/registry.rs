@@ -17,13 +17,13 @@
 //! # Places
 //!
 //! A [`Place`] is the right to have one connection. It is taken before the connection is accepted, if
-//! connections are to wait, or else after, and given back last of all, when the connection's goroutine has
-//! nothing more to do. So the server has ended when there are no accept loops and no places taken.
+//! connections are to wait, or else after; it lies in the connection's [`Entry`]; and it is given back last of all,
+//! when the connection's goroutine has nothing more to do. So the server has ended when there are no accept loops and no places taken.
 
 use crate::network::{Addr, Conn, Listener};
 use crate::prim::atomic::{AtomicU64, Ordering};
 use crate::server::config::{Config, Refusal};
-use crate::server::connection::{ConnectionInfo, ConnectionState};
+use crate::server::connection::{ConnectionInfo, ConnectionState, Peer};
 use crate::server::handle::{ServerStats, ShutdownReport};
 use crate::server::state::{State, Word};
 use corio::channel::{Receiver, Sender, bounded};
@@ -69,6 +69,7 @@ pub(super) struct Entry {
     pub(super) info: ConnectionInfo,
     pub(super) accepted: Instant,
     pub(super) conn: Conn,
+    pub(super) place: Place,
 }
 
 /// A connection that does not become one of the server's.
@@ -129,11 +130,6 @@ impl Place {
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.0
     }
-}
-
-/// What is limited per address: IPv4 addresses are the same inside of IPv6.
-fn host(addr: &Addr) -> Option<IpAddr> {
-    addr.as_ip().map(|addr| addr.ip().to_canonical())
 }
 
 impl Shared {
@@ -278,7 +274,7 @@ impl Shared {
         conn: Conn,
         info: ConnectionInfo,
         place: Option<Place>,
-    ) -> Result<(Arc<Entry>, Place), Box<Refused>> {
+    ) -> Result<Arc<Entry>, Box<Refused>> {
         let mut registry = self.lock();
         let refusal = if registry.phase > Phase::Draining {
             Some(Refusal::ShuttingDown)
@@ -308,6 +304,7 @@ impl Shared {
             accepted: Instant::now(),
             conn,
             info,
+            place,
         });
         registry.add(&entry, self.config.max_per_peer);
         drop(registry);
@@ -315,7 +312,7 @@ impl Shared {
             // It has a time to be closed at, if nothing comes.
             self.wake();
         }
-        Ok((entry, place))
+        Ok(entry)
     }
 
     /// Ends what [`register`](Self::register) has begun, but for the place. `served`: by its handler.
@@ -351,14 +348,16 @@ impl Shared {
 
 impl Registry {
     /// May there be another connection from there?
-    fn admits(&self, peer: &Addr, max: usize) -> bool {
+    fn admits(&self, peer: &Peer, max: usize) -> bool {
         max == usize::MAX
-            || host(peer).is_none_or(|host| self.peers.get(&host).is_none_or(|n| *n < max))
+            || peer
+                .host()
+                .is_none_or(|host| self.peers.get(&host).is_none_or(|n| *n < max))
     }
 
     fn add(&mut self, entry: &Arc<Entry>, max_per_peer: usize) {
         if max_per_peer != usize::MAX
-            && let Some(host) = host(&entry.info.peer)
+            && let Some(host) = entry.info.peer.host()
         {
             *self.peers.entry(host).or_default() += 1;
         }
@@ -367,7 +366,7 @@ impl Registry {
 
     fn remove(&mut self, entry: &Entry) {
         self.connections.remove(&entry.info.id);
-        if let Some(host) = host(&entry.info.peer)
+        if let Some(host) = entry.info.peer.host()
             && let Some(n) = self.peers.get_mut(&host)
         {
             *n -= 1;

@@ -2,7 +2,7 @@
 
 use crate::metrics;
 use crate::network::Conn;
-use crate::server::config::Refusal;
+use crate::server::config::{Admission, Refusal};
 use crate::server::connection::{Connection, ConnectionInfo, ConnectionState};
 use crate::server::registry::{Entry, Place, Shared, count};
 use crate::shared::HasSocket;
@@ -11,14 +11,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A registered connection on its way through its goroutine. Dropping it ends it: it is deregistered, closed,
-/// its hook is told, and its place is free, in this order.
+/// A registered connection whose goroutine is about to begin. If there can be none, dropping this refuses it.
+///
+/// It is one word, and so takes no memory beside the goroutine and its name.
+struct Pending(Option<Arc<Entry>>);
+
+/// A connection on its way through its goroutine. Dropping it ends it: it is deregistered, closed, its hook is told,
+/// and its place is free, in this order.
 struct Served {
     /// `None` only while it is dropped.
     entry: Option<Arc<Entry>>,
-    /// Its goroutine has begun.
-    begun: bool,
-    place: Place,
 }
 
 impl Shared {
@@ -36,31 +38,25 @@ impl Shared {
         if !self.is_admitted(&info) {
             return self.refuse(&conn, &info, Refusal::Denied);
         }
-        let (entry, place) = match self.register(conn, info, place) {
-            Ok(registered) => registered,
+        let entry = match self.register(conn, info, place) {
+            Ok(entry) => entry,
             Err(refused) => {
                 return self.refuse(&refused.conn, &refused.info, refused.refusal);
             }
         };
-        let served = Served {
-            entry: Some(Arc::clone(&entry)),
-            begun: false,
-            place,
-        };
         let info = &entry.info;
-        let name = format!("{}:conn {} {}", self.config.name, info.id, info.peer);
+        let name = &self.config.name;
+        let name = format!("{name}:conn {} {}", info.id, info.peer_addr());
         let mut builder = corio::Builder::new().name(name);
         if let Some(bytes) = self.config.stack_size {
             builder = builder.stack_size(bytes);
         }
-        if builder.spawn(move || served.run()).is_err() {
-            // The closure is gone, and with it what was registered.
-            self.refuse(&entry.conn, &entry.info, Refusal::NoGoroutine);
-        }
+        let pending = Pending(Some(entry));
+        // If it fails, `pending` is dropped with the closure.
+        let _ = builder.spawn(move || pending.run());
     }
 
     fn is_admitted(&self, info: &ConnectionInfo) -> bool {
-        use crate::server::config::Admission;
         let Some(hook) = &self.config.admit else {
             return true;
         };
@@ -82,13 +78,29 @@ impl Shared {
     }
 }
 
-impl Served {
+impl Pending {
     fn run(mut self) {
-        let shared = Arc::clone(self.place.shared());
+        let entry = self.0.take();
+        Served { entry }.run();
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(entry) = self.0.take() {
+            let shared = entry.place.shared();
+            shared.deregister(&entry, false);
+            shared.refuse(&entry.conn, &entry.info, Refusal::NoGoroutine);
+        }
+    }
+}
+
+impl Served {
+    fn run(self) {
         let entry = self.entry.as_ref().expect("taken only by drop");
-        self.begun = true;
+        let shared = Arc::clone(entry.place.shared());
         shared.tell(&entry.info, ConnectionState::New);
-        let mut connection = Connection::new(&shared, entry);
+        let mut connection = Connection::new(entry);
         let handler = || (shared.config.handler)(&mut connection);
         // What the handler has left half changed, it alone can see.
         let outcome = catch_unwind(AssertUnwindSafe(handler));
@@ -122,19 +134,17 @@ impl Drop for Served {
         let Some(entry) = self.entry.take() else {
             return;
         };
-        let shared = self.place.shared();
-        shared.deregister(&entry, self.begun);
-        if !self.begun {
-            // It is about to be refused.
-            return;
-        }
+        let shared = Arc::clone(entry.place.shared());
+        shared.deregister(&entry, true);
         if entry.conn.socket().is_shared() {
             // Somebody has a clone. It fails if it was closed before.
             let _ = entry.conn.close();
         }
-        // Nobody else has it: who looks at connections does so under the registry's lock.
-        let info = entry.info.clone();
-        drop(entry);
-        shared.tell(&info, ConnectionState::Closed);
+        // Nobody else has it any more: who looks at connections does so under the registry's lock.
+        if let Some(entry) = Arc::into_inner(entry) {
+            drop(entry.conn);
+            shared.tell(&entry.info, ConnectionState::Closed);
+            drop(entry.place);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! How a server starts, and the supervisor: the goroutine that ends it.
 //!
-//! The supervisor sleeps until somebody asks for the shutdown, or a signal comes. Then it alone changes the
-//! phase ([`registry`](super::registry)). In each step it does what is due, and says until when it may sleep;
+//! The supervisor sleeps until somebody begins the shutdown, or a signal does. Then it sees to it that it comes
+//! to its end. In each step it does what is due, and says until when it may sleep;
 //! it is woken for everything that may change that: an earlier deadline, a new connection, the last
 //! place and the last accept loop being given up. No user code runs on it.
 

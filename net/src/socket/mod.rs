@@ -11,7 +11,7 @@
 //! reaching a stranger's socket; its error is reported as closed.
 //!
 //! Closing the last descriptor of a socket ends its registration with the poller. Only if the
-//! descriptor has been lent out (`AsFd`), or came from outside, may there be another one, and it is
+//! descriptor has been lent out (`AsFd`, `control` functions), or came from outside, may there be another one, and it is
 //! deregistered explicitly: that saves a system call per connection. (A child between `fork` and
 //! `exec` has one too; its events carry an old generation.)
 
@@ -27,7 +27,7 @@ use crate::prim::atomic::Ordering;
 use crate::reactor;
 use crate::source::{EXPOSED, Heap, NONBLOCKING, Side, Source, waking};
 use crate::sys;
-use crate::word::{Close, State};
+use crate::word::{Close, Flags, State};
 use corio::reactor::{timer, yield_now};
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -117,6 +117,11 @@ impl Socket {
     /// Is it worth asking whether the direction was shut down, before waiting in it?
     pub(crate) fn may_be_shut_down(&self) -> bool {
         self.0.flags.any() && !self.0.mode(NONBLOCKING)
+    }
+
+    /// Was there ever urgent data?
+    pub(crate) fn had_urgent_data(&self) -> bool {
+        self.0.flags.has(Flags::PRIORITY)
     }
 
     /// Are there other handles?

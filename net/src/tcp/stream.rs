@@ -207,13 +207,14 @@ impl TcpStream {
 
     /// Sets what happens to unsent bytes when the last handle is dropped or the stream is closed:
     /// `None` sends them in the background; zero drops them and resets the connection; otherwise
-    /// closing waits for them that long, and blocks its thread.
+    /// closing waits for them that long, and blocks its thread. The system counts in seconds: fractions are
+    /// rounded up.
     ///
     /// # Errors
     ///
     /// The system's, or closed.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        option(&self.socket, |socket| socket.set_linger(linger))
+        option(&self.socket, |socket| option::set_linger(socket, linger))
     }
 
     /// See [`set_linger`](Self::set_linger).

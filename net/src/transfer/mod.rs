@@ -230,7 +230,9 @@ enum Progress {
 fn run(from: End<'_>, to: End<'_>, count: &mut Count) -> io::Result<()> {
     sys::note_sigpipe();
     let progress = match (from, to) {
-        (End::Stream(from, _), End::Stream(to, kind)) => splice::copy(from, to, kind, count)?,
+        (End::Stream(from, from_kind), End::Stream(to, to_kind)) => {
+            splice::copy((from, from_kind), (to, to_kind), count)?
+        }
         (End::File(file), End::Stream(to, Kind::Socket)) if is_regular(file) => {
             send_file(file, to, count)?
         }

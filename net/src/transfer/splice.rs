@@ -15,6 +15,11 @@
 //! try that moves bytes into it, and given back when it is empty: who waits for the source has none. One
 //! that is not empty, because the destination failed, is closed.
 //!
+//! **Urgent data** ends what can be moved: the system then says for ever that the source has nothing, or even
+//! that this is its end, though there may be more behind, which reading gets at. So a source that ever had
+//! some is copied by hand; and that a socket is at its end is asked once more by reading, since it may come
+//! before the event that tells of urgent data.
+//!
 //! If the system can't move from the source, or there are no descriptors, nothing has happened. If it
 //! can't move to the destination, the piece is read from our pipe and written by hand. In both cases the
 //! rest is copied by hand.
@@ -62,9 +67,8 @@ impl Pipe {
 
 /// See the module's head.
 pub(super) fn copy(
-    from: &Socket,
-    to: &Socket,
-    kind: Kind,
+    (from, from_kind): (&Socket, Kind),
+    (to, kind): (&Socket, Kind),
     count: &mut Count,
 ) -> io::Result<Progress> {
     loop {
@@ -77,7 +81,10 @@ pub(super) fn copy(
         };
         if len == 0 {
             pipe.put();
-            return Ok(Progress::Done);
+            return Ok(match from_kind {
+                Kind::Socket => Progress::Unsupported,
+                Kind::Pipe => Progress::Done,
+            });
         }
         let progress = drain(&pipe, len, to, kind, count)?;
         pipe.put();
@@ -94,6 +101,9 @@ fn fill(from: &Socket, max: usize) -> io::Result<Option<(Pipe, usize)>> {
         Way::Read,
         WaitReason::NetRead,
         |fd| {
+            if from.had_urgent_data() {
+                return Ok(None);
+            }
             let Ok(pipe) = Pipe::take() else {
                 return Ok(None);
             };

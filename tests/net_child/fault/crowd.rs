@@ -3,15 +3,16 @@
 
 use super::{
     ATTACK, Baseline, Service, assert_closed, check_echo, everywhere, most_descriptors, peak,
-    permitted,
+    permitted, reset_at_close,
 };
 use crate::fault::cast::{Cast, Task};
 use crate::network::{self, Refused};
 use crate::{Scenario, word};
 use corio_net::{TcpListener, TcpStream, is_closed};
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -24,16 +25,19 @@ pub(super) const SCENARIOS: &[(&str, Scenario)] = &[
 ];
 
 /// Opens so many connections to this address, sends half of something on each, and waits for its end,
-/// which is a kill.
+/// which is a kill. Then every other connection is reset, or all, the rest closed.
 fn abandoner(args: &[String]) {
     let addr: SocketAddr = args[0].parse().unwrap();
-    let count: usize = args[1].parse().unwrap();
+    let (count, all_reset): (usize, bool) = (args[1].parse().unwrap(), args[2] == "reset");
     // For the limit of descriptors, which std's do not raise.
     drop(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     let streams: Vec<_> = (0..count)
-        .map(|_| {
+        .map(|number| {
             let mut stream = std::net::TcpStream::connect(addr).unwrap();
             stream.write_all(&[ATTACK, b'h', b'a', b'l']).unwrap();
+            if all_reset || number % 2 == 0 {
+                reset_at_close(&stream);
+            }
             stream
         })
         .collect();
@@ -41,29 +45,70 @@ fn abandoner(args: &[String]) {
     assert_eq!(word(), None);
 }
 
-/// A server whose clients are killed, again and again: at the word `gone` it waits for the end of that
-/// many connections.
+/// A client with so many connections, which are open now.
+pub(super) struct Abandoner(Child);
+
+impl Abandoner {
+    pub(super) fn start(addr: SocketAddr, count: usize, all_reset: bool) -> Abandoner {
+        let end = if all_reset { "reset" } else { "close" };
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "fault_abandoner",
+                &addr.to_string(),
+                &count.to_string(),
+                end,
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        lines.read_line(&mut line).unwrap();
+        assert_eq!(line, format!("open: {count}\n"));
+        Abandoner(child)
+    }
+
+    pub(super) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// A server whose clients are killed, again and again, so many connections each time.
+///
+/// Those that a client closes keep its ports for a minute: in a network of its own, or not at all.
 fn abandoned(args: &[String]) {
     let count: usize = args[0].parse().unwrap();
+    let alone = network::isolate().is_ok();
     let baseline = Baseline::new();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    println!("port: {}", listener.local_addr().unwrap().port());
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
     let service = Service::on_goroutines(listener, |mut stream: TcpStream| {
         let mut rest = Vec::new();
         let result = stream.read_to_end(&mut rest);
         assert_eq!(rest, b"hal");
         result.map(drop)
     });
-    while word().as_deref() == Some("gone") {
-        for _ in 0..count {
-            if let Err(error) = service.outcome() {
-                assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-            }
-        }
-        // The acceptor goes on.
+    for round in 1..=3 {
+        let addr = SocketAddr::from(([127, 0, 0, round], port));
+        let client = Abandoner::start(addr, count, !alone);
+        // Waiting for the rest of what was sent, or about to.
+        corio_tests::wait_until("there", || corio::num_goroutines() == 1 + count);
+        client.kill();
+        let closed = (0..count)
+            .filter(|_| match service.outcome() {
+                Ok(()) => true,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+                    false
+                }
+            })
+            .count();
+        assert_eq!(closed, if alone { count / 2 } else { 0 });
         corio_tests::wait_until("ended", || corio::num_goroutines() == 1);
         service.check();
-        println!("peak kB: {}", peak());
+        println!("peak kB {round}: {}", peak());
     }
     service.stop();
     baseline.check();
@@ -73,8 +118,10 @@ fn abandoned(args: &[String]) {
 /// then it may be too short, and the system tries again.
 fn burst(args: &[String]) {
     let (most, long_queue) = (args[0].parse::<usize>().unwrap(), args[1] == "long");
+    // Else its ports would be missed for a minute.
+    let alone = network::isolate();
     if long_queue {
-        permitted(network::isolate());
+        permitted(alone);
         let queue = "/proc/sys/net/core/somaxconn";
         let written = fs::write(queue, "16384").map_err(|error| Refused(error.to_string()));
         permitted(written);

@@ -4,12 +4,12 @@ use super::{
     ATTACK, Baseline, ENDLESS, LONG, Service, after, assert_kind, bytes, permitted, receive, send,
 };
 use crate::Scenario;
+use crate::fault::crowd::Abandoner;
 use crate::network::{Far, NEAR, nft, veth};
 use corio_net::{KeepAlive, TcpStream, UdpSocket, is_closed};
 use std::fmt::Debug;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -50,17 +50,23 @@ fn black_hole() {
         send(&stream, 4, ANSWER).unwrap();
         received.unwrap()
     });
-    // One that loses patience itself.
-    let impatient = Service::on_goroutines(far.listen(), |mut stream: TcpStream| {
-        stream.write_all(b"!").unwrap();
-        stream.set_read_timeout(Some(SHORT)).unwrap();
-        assert_kind(stream.read(&mut [0]), ErrorKind::TimedOut);
+    // One that loses patience itself, once there is the hole.
+    let patient = Arc::new(Mutex::new(Vec::new()));
+    let theirs = Arc::clone(&patient);
+    let impatient = Service::on_goroutines(far.listen(), move |stream: TcpStream| {
+        let stream = Arc::new(stream);
+        theirs.lock().unwrap().push(Arc::clone(&stream));
+        (&*stream).write_all(b"!").unwrap();
+        assert_kind((&*stream).read(&mut [0]), ErrorKind::TimedOut);
     });
     service.check();
     for on_goroutine in [true, false] {
         let stream = attack(service.addr);
         let unheard: Vec<_> = (0..3).map(|_| attack(impatient.addr)).collect();
         permitted(nft::black_hole(&far));
+        for stream in patient.lock().unwrap().drain(..) {
+            stream.set_read_deadline(after(SHORT)).unwrap();
+        }
         let addr = service.addr;
         let body = move || {
             unreachable(addr);
@@ -180,21 +186,10 @@ fn silence(args: &[String]) {
         theirs.lock().unwrap().push(Arc::clone(&stream));
         (&*stream).read(&mut message).map(drop)
     });
-    let mut client = Command::new(std::env::current_exe().unwrap())
-        .args(["fault_abandoner", &service.addr.to_string(), &args[0]])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut lines = BufReader::new(client.stdout.take().unwrap());
-    lines.read_line(&mut line).unwrap();
-    assert_eq!(line, format!("open: {count}\n"));
+    let client = Abandoner::start(service.addr, count, false);
     corio_tests::wait_until("all read", || waiting.lock().unwrap().len() == count);
     permitted(nft::black_hole(&far));
-    drop(lines);
-    client.kill().unwrap();
-    client.wait().unwrap();
+    client.kill();
     // All reads are on the way to their wait, or there.
     assert_eq!(corio::num_goroutines(), 1 + count);
     let streams = std::mem::take(&mut *waiting.lock().unwrap());

@@ -5,9 +5,9 @@ use super::{Baseline, ENDLESS, LONG, Service, after, bytes, permitted, receive, 
 use crate::Scenario;
 use crate::network::relay::{self, Weather};
 use crate::network::{Far, NEAR, nft, veth};
-use corio_net::{TcpStream, UdpSocket};
+use corio_net::{TcpStream, UdpSocket, copy_bidirectional};
 use std::io::{ErrorKind, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -165,7 +165,8 @@ fn message(number: usize) -> Vec<u8> {
     message
 }
 
-/// Several connections at once, data in both directions on each.
+/// Several connections at once, data in both directions on each; every other one by way of a proxy, which
+/// ends when its listener is closed.
 fn traffic(far: &Far) {
     const CONNECTIONS: u64 = 6;
     const LEN: u64 = 1_500_000;
@@ -173,9 +174,21 @@ fn traffic(far: &Far) {
     let service = Service::on_goroutines(far.listen(), |stream: TcpStream| {
         both_ways(stream, 2, 1, LEN);
     });
+    let (target, entry) = (service.addr, far.listen());
+    let by_proxy = entry.local_addr().unwrap();
+    let close_entry = entry.try_clone().unwrap();
+    let proxy = corio::spawn(move || {
+        let connections: Vec<_> = entry
+            .incoming()
+            .map(|client| corio::spawn(move || forward(&client.unwrap(), target)))
+            .collect();
+        for connection in connections {
+            assert_eq!(connection.join().unwrap(), (LEN + 1, LEN));
+        }
+    });
     let clients: Vec<_> = (0..CONNECTIONS)
         .map(|number| {
-            let addr = service.addr;
+            let addr = [target, by_proxy][number as usize % 2];
             let client = move || {
                 let stream = TcpStream::connect(addr).unwrap();
                 (&stream).write_all(&[super::ATTACK]).unwrap();
@@ -193,8 +206,16 @@ fn traffic(far: &Far) {
         client.join();
         service.outcome();
     }
+    close_entry.close().unwrap();
+    proxy.join().unwrap();
+    drop(close_entry);
     service.stop();
     baseline.check();
+}
+
+fn forward(client: &TcpStream, target: SocketAddr) -> (u64, u64) {
+    let server = TcpStream::connect(target).unwrap();
+    copy_bidirectional(client, &server).unwrap()
 }
 
 fn both_ways(stream: TcpStream, out: u64, back: u64, len: u64) {

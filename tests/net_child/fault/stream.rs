@@ -6,10 +6,10 @@ use super::{
 };
 use crate::Scenario;
 use crate::fault::cast::Cast;
-use corio_net::TcpStream;
+use corio_net::{TcpListener, TcpStream, copy};
 use socket2::SockRef;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -26,21 +26,27 @@ fn everything(scenario: fn(Cast)) {
     baseline.check();
 }
 
-/// A reset ends the write that is going on, blocked or not, and a read that waits beside it.
+/// A reset ends the write that is going on, blocked or not, or the copy, and a read that waits beside it.
 fn reset(cast: Cast) {
     type Ends = (io::Result<()>, io::Result<usize>, io::Result<usize>);
     let service = Service::start(cast, move |stream: TcpStream| -> Ends {
+        let mut copying = [0];
+        (&stream).read_exact(&mut copying).unwrap();
         let stream = Arc::new(stream);
         let reader = Arc::clone(&stream);
         let read = cast.spawn(move || (&*reader).read(&mut [0; 10]));
-        let written = send(&*stream, 9, ENDLESS);
+        let written = match copying {
+            [0] => send(&*stream, 9, ENDLESS),
+            _ => send_on(cast, &stream),
+        };
         let read = read.join();
         let again = (&*stream).write(b"more");
         stream.close().unwrap();
         (written, read, again)
     });
     for round in 0..12 {
-        let hostile = service.attack();
+        let mut hostile = service.attack();
+        hostile.write_all(&[round as u8 / 3 % 2]).unwrap();
         // More than nothing: the reset comes in the middle. At times, so much that the writer is blocked
         // again and again, at times, so little that it gets stuck.
         let taken = [1, 100_000, 3_000_000][round % 3];
@@ -62,6 +68,22 @@ fn reset(cast: Cast) {
         assert_kind(again, ErrorKind::BrokenPipe);
     }
     service.stop();
+}
+
+/// Copies an endless stream that comes from another connection, which ends with it.
+fn send_on(cast: Cast, to: &TcpStream) -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let source = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let from = listener.accept().unwrap().0;
+    let source = cast.spawn(move || send(&source, 9, ENDLESS));
+    let copied = copy(&from, to).map(drop);
+    drop(from);
+    let end = source.join().unwrap_err().kind();
+    assert!(
+        matches!(end, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset),
+        "{end}"
+    );
+    copied
 }
 
 /// What one end says after the other has ended its half arrives, whoever ends first.

@@ -42,27 +42,10 @@ impl Refused {
 /// loopback, which is up.
 pub(crate) fn isolate() -> Result<(), Refused> {
     // SAFETY: no memory is passed.
-    let mut unshared = check(unsafe { libc::unshare(libc::CLONE_NEWNET) });
-    if unshared
-        .as_ref()
-        .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-    {
-        unshared = as_root_of_our_own();
-    }
+    let unshared = check(unsafe { libc::unshare(libc::CLONE_NEWNET) });
     unshared.map_err(|error| Refused::at("unshare", error))?;
     loopback_up().expect("it is our loopback");
     Ok(())
-}
-
-/// Some systems let everybody be root, in a user namespace.
-fn as_root_of_our_own() -> io::Result<()> {
-    // SAFETY: no arguments, no memory.
-    let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
-    // SAFETY: no memory is passed.
-    check(unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) })?;
-    std::fs::write("/proc/self/setgroups", "deny")?;
-    std::fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
-    std::fs::write("/proc/self/gid_map", format!("0 {group} 1"))
 }
 
 /// The namespace of the calling thread.

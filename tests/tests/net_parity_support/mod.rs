@@ -23,6 +23,7 @@
 
 #[macro_use]
 mod datagrams;
+mod places;
 #[macro_use]
 mod streams;
 
@@ -31,14 +32,13 @@ use corio_tests::watchdog_for;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 /// What bodies may name.
 pub(crate) mod prelude {
-    pub(crate) use super::{Dir, Log, arrives, black_hole, descriptor_flags, hangs_up, refusing};
+    pub(crate) use super::places::{Dir, abstract_addr, bad_paths, black_hole, kinds, refusing};
+    pub(crate) use super::{Log, arrives, descriptor_flags, hangs_up};
     pub(crate) use crate::net_support::{LONG, SHORT, Task};
     pub(crate) use std::fmt::Debug;
     pub(crate) use std::io::{
@@ -217,66 +217,4 @@ pub(crate) fn hangs_up(socket: &impl AsFd) {
 pub(crate) fn descriptor_flags(socket: &impl AsFd) -> libc::c_int {
     // SAFETY: no memory is passed.
     unsafe { libc::fcntl(socket.as_fd().as_raw_fd(), libc::F_GETFD) }
-}
-
-/// An address that refuses connections as long as the result lives.
-pub(crate) fn refusing() -> (std::net::SocketAddr, impl Drop) {
-    use socket2::{Domain, Socket, Type};
-    struct Bound(Socket);
-    impl Drop for Bound {
-        fn drop(&mut self) {
-            // Dropping the socket is what frees the port.
-        }
-    }
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    socket.bind(&any.into()).unwrap();
-    let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    (addr, Bound(socket))
-}
-
-/// An address at which connecting neither works nor fails as long as the result lives: it listens,
-/// its queue is full.
-pub(crate) fn black_hole() -> (std::net::SocketAddr, Vec<Box<dyn Send>>) {
-    use socket2::{Domain, Socket, Type};
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    socket.bind(&any.into()).unwrap();
-    socket.listen(0).unwrap();
-    let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    let mut kept: Vec<Box<dyn Send>> = vec![Box::new(socket)];
-    let patience = Duration::from_millis(100);
-    while let Ok(stream) = std::net::TcpStream::connect_timeout(&addr, patience) {
-        kept.push(Box::new(stream));
-        assert!(kept.len() < 20);
-    }
-    (addr, kept)
-}
-
-/// A directory for Unix sockets, removed at the end.
-pub(crate) struct Dir(PathBuf);
-
-impl Dir {
-    pub(crate) fn new() -> Dir {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!(
-            "corio-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
-        Dir(path)
-    }
-
-    pub(crate) fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        // What is left behind in the temporary directory is no reason to fail.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -95,7 +95,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     })
 }
 
-/// [`write`] from several buffers.
+/// [`write()`] from several buffers.
 pub(crate) fn write_slices(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let len = bufs.len().min(MAX_SLICES) as c_int;
     spare(|| {
@@ -200,10 +200,9 @@ fn blocked(call: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
         libc::sigpending(pending.as_mut_ptr());
         let was_pending = libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1;
         let result = call();
-        if !was_pending
-            && let Err(error) = &result
-            && error.raw_os_error() == Some(libc::EPIPE)
-        {
+        // Not only after EPIPE: a call that has moved something before the connection broke raises the
+        // signal and succeeds.
+        if !was_pending {
             let now = libc::timespec {
                 tv_sec: 0 as c_long,
                 tv_nsec: 0,
