@@ -18,8 +18,8 @@
 //   - http.go: serve-http
 //
 // Linux only: memory is read from /proc. Every workload checks its result. Exit status 1 means that a
-// result was wrong or the system refused something, 2 an unknown option, 3 a workload that this peer does
-// not have.
+// result was wrong or the system refused something, 2 an option whose value is wrong, 3 a workload or an
+// option that this peer does not have.
 package main
 
 import (

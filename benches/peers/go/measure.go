@@ -43,7 +43,13 @@ func (o *options) measured(n int) {
 
 // parse is called once the workload has declared what it takes.
 func (o *options) parse() {
-	// The set exits by itself if an option is wrong.
+	for _, arg := range o.args {
+		name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		if strings.HasPrefix(arg, "--") && name != "help" && o.Lookup(name) == nil {
+			unsupported("option --" + name + " of " + o.workload())
+		}
+	}
+	// The set exits by itself if a value is wrong.
 	_ = o.Parse(o.args)
 	if o.NArg() > 0 {
 		o.refuse("unexpected argument %q", o.Arg(0))
@@ -55,6 +61,10 @@ func (o *options) parse() {
 		o.atLeast("warmup", *o.warmup, 0)
 	}
 	runtime.GOMAXPROCS(*o.procs)
+}
+
+func (o *options) workload() string {
+	return strings.TrimPrefix(o.Name(), "peer-go ")
 }
 
 func (o *options) atLeast(name string, value, least int) {
@@ -92,7 +102,7 @@ type report struct {
 
 func newReport(opts *options, variant string) *report {
 	r := &report{
-		Workload: strings.TrimPrefix(opts.Name(), "peer-go "),
+		Workload: opts.workload(),
 		Peer:     "go",
 		Procs:    *opts.procs,
 		Version:  "go " + strings.TrimPrefix(runtime.Version(), "go"),
