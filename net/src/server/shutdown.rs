@@ -110,6 +110,10 @@ enum Step {
 impl Supervisor {
     fn run(mut self, mut signals: Receiver<Signal>) {
         let shared = Arc::clone(&self.shared);
+        // A signal that came before that would find nothing to end.
+        if !shared.wait_started() {
+            return;
+        }
         while let Step::Until(alarm) = self.step() {
             let alarm = alarm.map_or_else(never, at);
             select! {
@@ -139,7 +143,7 @@ impl Supervisor {
         let shared = Arc::clone(&self.shared);
         let mut registry = shared.lock();
         match registry.phase {
-            Phase::Starting => return Step::Until(None),
+            Phase::Starting => unreachable!("waited for that at first"),
             // Without a listener there is nothing to wait for but the connections' end.
             Phase::Serving if registry.loops == 0 => {
                 drop(registry);
@@ -231,4 +235,37 @@ fn close_all(registry: &mut Registry) {
 fn is_quiet(conn: &Conn) -> bool {
     let peeked = conn.socket().control(|fd| sys::peek(fd, &mut [0]));
     matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use corio::channel::bounded;
+    use corio::signal::SIGTERM;
+
+    /// The supervisor may run before `start` has returned.
+    #[test]
+    fn a_signal_that_comes_during_the_start_is_not_lost() {
+        let mut config = Config::new(Box::new(|_| Ok(())));
+        config.signal_grace = Duration::from_secs(60);
+        let shared = Shared::new(config, Vec::new());
+        shared.lock().loops = 1;
+        let (send, signals) = bounded(1);
+        send.send(SIGTERM).unwrap();
+        let supervisor = Supervisor {
+            shared: Arc::clone(&shared),
+            forced: None,
+        };
+        let supervisor = corio::spawn(move || supervisor.run(signals));
+        // Time to take the signal too early, if it does.
+        corio::sleep(Duration::from_millis(50));
+        shared.lock().phase = Phase::Serving;
+        shared.tell_waiting();
+        shared.wake();
+        let begun = shared.context.done().recv_timeout(Duration::from_secs(60));
+        assert!(begun.is_err_and(|error| error.is_disconnected()));
+        shared.lock().loops = 0;
+        shared.wake();
+        supervisor.join().unwrap();
+    }
 }
