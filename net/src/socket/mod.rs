@@ -141,6 +141,12 @@ impl Socket {
         call(self.borrow()).map_err(|error| self.or_closed(error))
     }
 
+    /// Is there nothing to read, not even the end? Doesn't wait.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let peeked = self.control(|fd| sys::peek(fd, &mut [0]));
+        matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// An error, or closed if that is what is behind it.
     #[cold]
     fn or_closed(&self, error: io::Error) -> io::Error {
