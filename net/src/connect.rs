@@ -194,17 +194,14 @@ impl Terms {
                 }
             })
         });
-        let stop = || later.as_ref().is_some_and(time::FuncTimer::stop);
+        let end = End { race: &race, later };
         let mut failures = [None, None];
         match self.lane(&race, 0, primaries) {
-            Ok(stream) => {
-                stop();
-                return Ok(stream);
-            }
+            Ok(stream) => return Ok(stream),
             Err(failure) => failures[0] = Some(failure),
         }
         if let Some(beside) = beside.take() {
-            if stop() {
+            if end.disarm() {
                 beside.run();
             }
             // From here on there is a sender only as long as there may be something to say.
@@ -357,6 +354,26 @@ impl Fallbacks {
         let result = self.terms.lane(&self.race, 1, &self.addrs);
         // There is room for the one result. Nobody receives it if the primaries have won.
         let _ = self.sender.send(result);
+    }
+}
+
+/// Ends a race with the caller's part in it, also if that is a panic of the user's [`Prepare`].
+struct End<'a> {
+    race: &'a Race,
+    later: Option<time::FuncTimer>,
+}
+
+impl End<'_> {
+    /// Are the fallbacks not under way, and won't be?
+    fn disarm(&self) -> bool {
+        self.later.as_ref().is_some_and(time::FuncTimer::stop)
+    }
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.disarm();
+        self.race.cancel();
     }
 }
 

@@ -61,6 +61,11 @@ impl Default for KeepAlive {
     }
 }
 
+/// Linux's `MAX_TCP_KEEPIDLE`, and `MAX_TCP_KEEPINTVL`, which is the same.
+const MAX_SECONDS: u64 = 32_767;
+/// Linux's `MAX_TCP_KEEPCNT`.
+const MAX_PROBES: u64 = 127;
+
 /// Sets or ends the probing of a TCP connection, or of those that a listener will accept.
 pub(crate) fn set_keepalive(
     socket: &socket2::Socket,
@@ -69,6 +74,24 @@ pub(crate) fn set_keepalive(
     let Some(keepalive) = keepalive else {
         return socket.set_keepalive(false);
     };
+    // The system would refuse it too, after it has turned probing on, and without a word about which.
+    let KeepAlive {
+        idle,
+        interval,
+        count,
+    } = keepalive;
+    for (name, given, most) in [
+        ("idle", seconds(idle).as_secs(), MAX_SECONDS),
+        ("interval", seconds(interval).as_secs(), MAX_SECONDS),
+        ("count", u64::from(count), MAX_PROBES),
+    ] {
+        if given == 0 || given > most {
+            let unit = if name == "count" { "" } else { " s" };
+            let problem =
+                format!("keepalive: {name} is {given}{unit}, and has to be 1 to {most}{unit}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
+    }
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
             .with_time(seconds(keepalive.idle))

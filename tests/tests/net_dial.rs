@@ -10,6 +10,7 @@ use socket2::SockRef;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::linux::net::SocketAddrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -428,6 +429,37 @@ fn the_first_family_has_a_head_start() {
             listener.set_nonblocking(true).unwrap();
             let accepted = (0..3).filter(|_| listener.accept().is_ok()).count();
             assert_eq!(accepted, 2, "nobody connects beside");
+        }
+    });
+}
+
+/// Where the user's function panics, the other family is not tried any more either.
+#[test]
+fn a_panic_ends_the_race() {
+    everywhere(|_| {
+        if !has_ipv6() {
+            return;
+        }
+        let (v4, v6) = both();
+        let addrs = [addr(&v4), addr(&v6)];
+        loop {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let dialer = Dialer::new().fallback_delay(Some(SHORT)).control({
+                let asked = Arc::clone(&asked);
+                move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+                    0 => resume_unwind(Box::new("without a message")),
+                    _ => Ok(()),
+                }
+            });
+            let dial = || dialer.connect(&addrs[..]);
+            assert!(catch_unwind(AssertUnwindSafe(dial)).is_err());
+            if asked.load(Ordering::Relaxed) == 1 {
+                // Its timer would fire before this one.
+                corio::sleep(2 * SHORT);
+                assert_eq!(asked.load(Ordering::Relaxed), 1);
+                return;
+            }
+            // The panic took longer than the delay.
         }
     });
 }

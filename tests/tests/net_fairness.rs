@@ -16,6 +16,9 @@ const ROUNDS: usize = 200;
 /// take the processor away, and Ps that progress at different speeds, are allowed for.
 const FEWEST: usize = ROUNDS * 2 / 3;
 const MOST: usize = ROUNDS * 2;
+/// The most answers that may come in between a request and its answer, for 99 of 100 requests. In turn, all others
+/// come.
+const P99: usize = CONNECTIONS * 2;
 
 /// Drives the server from all connections; panics if somebody was served much more or less than others. `work` is in
 /// microseconds per request. So many times meanwhile, a goroutine hogs its thread for long.
@@ -31,13 +34,16 @@ fn evenly(procs: &str, work: &str, hogs: usize) {
         }
         crowd.serve(CONNECTIONS * ROUNDS / PARTS);
     }
-    let counts = || crowd.served().iter().copied();
-    let (fewest, most) = (counts().min().unwrap(), counts().max().unwrap());
-    println!("{procs} Ps, {work} us of work, {hogs} hogs: {fewest} to {most}, {ROUNDS} on average");
-    assert!(
-        fewest >= FEWEST && most <= MOST,
-        "{fewest} to {most} of {ROUNDS}"
+    let counts = crowd.served();
+    let (fewest, most) = (*counts.iter().min().unwrap(), *counts.iter().max().unwrap());
+    let waits = crowd.waits();
+    let [p50, p99, max] = [50, 99, 100].map(|percent| waits[(waits.len() - 1) * percent / 100]);
+    println!(
+        "{procs} Ps, {work} us of work, {hogs} hogs: {fewest} to {most} answers, {ROUNDS} on average; \
+         a wait takes p50 {p50}, p99 {p99}, max {max} answers"
     );
+    assert!(fewest >= FEWEST && most <= MOST);
+    assert!(p99 <= P99);
     drop(crowd);
     server.end();
 }

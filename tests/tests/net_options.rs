@@ -62,6 +62,7 @@ fn keepalive_has_the_defaults_of_go_and_whole_seconds() {
         client.set_keepalive(Some(fractions)).unwrap();
         let found = client.keepalive().unwrap().unwrap();
         assert_eq!((found.idle, found.interval), (seconds(1), seconds(3)));
+        client.set_keepalive(None).unwrap();
         let default = KeepAlive::default();
         for impossible in [
             KeepAlive {
@@ -85,10 +86,12 @@ fn keepalive_has_the_defaults_of_go_and_whole_seconds() {
                 ..default
             },
         ] {
-            assert_kind(
-                client.set_keepalive(Some(impossible)),
-                ErrorKind::InvalidInput,
-            );
+            let refused = client.set_keepalive(Some(impossible));
+            let error = refused.as_ref().unwrap_err().to_string();
+            let named = ["idle", "interval", "count"].map(|name| error.contains(name));
+            assert_eq!(named.iter().filter(|named| **named).count(), 1, "{error}");
+            assert_kind(refused, ErrorKind::InvalidInput);
+            assert_eq!(client.keepalive().unwrap(), None);
         }
     });
 }

@@ -178,8 +178,8 @@ impl Dialer {
     ///
     /// Each has an [`OpError`] in it, and its kind. [`InvalidInput`](io::ErrorKind::InvalidInput) for an
     /// unknown network, a malformed address, or one that does not go with the network;
-    /// [`TimedOut`](io::ErrorKind::TimedOut) when the time is up; at the context's end, what
-    /// [`ContextError`](corio::context::ContextError) converts to; the resolver's errors; and, if no
+    /// [`TimedOut`](io::ErrorKind::TimedOut) when the time is up, also the context's; when the context is
+    /// cancelled, what [`ContextError`](corio::context::ContextError) converts to; the resolver's errors; and, if no
     /// address can be connected to, the error of the first one, for instance
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused).
     pub fn dial(&self, network: &str, addr: &str) -> io::Result<Conn> {

@@ -104,7 +104,7 @@ impl<'a> HostPort<'a> {
                 }
                 // What was taken for the port is in the brackets, or not right behind them.
                 Some(_) => return wrong("missing port in address"),
-                None if addr.ends_with(']') => return wrong("missing port in address"),
+                None if port.contains(']') => return wrong("missing port in address"),
                 None => return wrong("missing ']' in address"),
             },
             None if host.contains(':') => return wrong("too many colons in address"),
@@ -237,6 +237,7 @@ mod tests {
             ("", "missing address"),
             ("localhost", "missing port"),
             ("[::1]", "missing port"),
+            ("[::1]0", "missing port"),
             ("[::1", "missing ']'"),
             ("[::1:80", "missing ']'"),
             ("::1", "too many colons"),

@@ -202,7 +202,10 @@ impl Socket {
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
         // Acquire: partner of the Release in `drop`; nobody else uses the descriptor any more.
         if self.0.handles.load(Ordering::Acquire) != 1 {
-            return Err(io::ErrorKind::ResourceBusy.into());
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "the socket has other handles (try_clone): drop them before it is converted",
+            ));
         }
         if self.is_closed() {
             return Err(closed());

@@ -221,17 +221,33 @@ impl Turn<'_> {
             self.wait(reason, patience)?;
         }
         loop {
-            if !side.word.clear() {
+            match self.attempt(&mut call, &effect)? {
+                Some(value) => return Ok(value),
+                None => self.wait(reason, patience)?,
+            }
+        }
+    }
+
+    /// Makes the call; `None` if it would block, and may wait.
+    #[inline]
+    fn attempt<T, E: Into<Moved>>(
+        &self,
+        call: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+        effect: &impl Fn(&T) -> E,
+    ) -> io::Result<Option<T>> {
+        let socket = self.socket;
+        loop {
+            if !self.side.word.clear() {
                 return Err(closed());
             }
             match call(socket.borrow()) {
                 Ok(value) => {
                     self.moved(effect(&value).into());
-                    return Ok(value);
+                    return Ok(Some(value));
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock if socket.0.mode(NONBLOCKING) => return Err(error),
-                    io::ErrorKind::WouldBlock => self.wait(reason, patience)?,
+                    io::ErrorKind::WouldBlock => return Ok(None),
                     io::ErrorKind::Interrupted => {}
                     _ => return Err(socket.or_closed(error)),
                 },
@@ -259,26 +275,14 @@ impl Turn<'_> {
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
         effect: impl Fn(&T) -> E,
     ) -> io::Result<T> {
-        let (socket, side) = (self.socket, self.side);
+        let side = self.side;
         let mut pause = FIRST_PAUSE;
         loop {
             if side.deadline() != NEVER {
                 self.check_deadline()?;
             }
-            if !side.word.clear() {
-                return Err(closed());
-            }
-            match call(socket.borrow()) {
-                Ok(value) => {
-                    self.moved(effect(&value).into());
-                    return Ok(value);
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock if socket.0.mode(NONBLOCKING) => return Err(error),
-                    io::ErrorKind::WouldBlock => {}
-                    io::ErrorKind::Interrupted => continue,
-                    _ => return Err(socket.or_closed(error)),
-                },
+            if let Some(value) = self.attempt(&mut call, &effect)? {
+                return Ok(value);
             }
             let until = patience.until();
             let next = timer::now().saturating_add(pause);

@@ -21,6 +21,10 @@
 //! `/proc/self/task/<tid>/stat` says whether the thread is runnable. It is read only for a P that
 //! looks stuck.
 //!
+//! A thread that is runnable is a hog only if its CPU clock went on, too. Otherwise others have the
+//! processors, maybe other processes, and a second thread for the P would wait for one just like the first;
+//! only that the first would be reniced, and its goroutine wait for much longer than those behind it.
+//!
 //! # Pace
 //!
 //! A tick per ms while a P looks stuck or was just taken, at most 5 ms apart while goroutines run,
@@ -51,6 +55,8 @@ const ASK: u64 = 5 * MS;
 const CROWD: u64 = 20 * MS;
 /// A goroutine's time slice then: the next tick.
 const CROWD_SLICE: u64 = MS;
+/// Who has kept a P for so long without computing, because others have the processors, loses it nevertheless.
+const STARVED: u64 = 100 * MS;
 /// All Ps must be idle this long before sysmon sleeps.
 const LINGER: u64 = 100 * MS;
 /// Looks for a deadlock, each after twice the pause of the one before, while the answer may change
@@ -137,6 +143,8 @@ struct Seen {
     slices: u32,
     slice_since: u64,
     runnext: usize,
+    /// The owner's CPU time then.
+    cpu: u64,
 }
 
 struct Sysmon {
@@ -278,6 +286,7 @@ impl Sysmon {
                     slices,
                     slice_since: now,
                     runnext: 0,
+                    cpu: 0,
                 });
             }
             asked |= p.preempt.load(Ordering::Relaxed);
@@ -289,7 +298,10 @@ impl Sysmon {
             if word != seen.word {
                 (seen.word, seen.since) = (word, now);
                 seen.runnext = runnext;
-                running |= word.is_outside();
+                if word.is_outside() {
+                    running = true;
+                    seen.cpu = self.sched.cpu_time(word);
+                }
                 if now - seen.slice_since >= SLICE && word.state() != PState::Idle {
                     ask(p);
                     asked = true;
@@ -318,7 +330,7 @@ impl Sysmon {
                 ask(p);
                 asked = true;
             }
-            self.retake(p, word, now - seen.since, waiting, now);
+            self.retake(p, seen, waiting, now);
         }
         if !asked {
             ASKED.store(false, Ordering::Relaxed);
@@ -347,8 +359,9 @@ impl Sysmon {
     }
 
     /// Takes the P if its goroutine blocks its thread or hogs it.
-    fn retake(&mut self, p: &'static P, word: PWord, stayed: u64, waiting: bool, now: u64) {
+    fn retake(&mut self, p: &'static P, seen: Seen, waiting: bool, now: u64) {
         let sched = self.sched;
+        let (word, stayed) = (seen.word, now - seen.since);
         if !waiting && stayed < SLICE {
             return;
         }
@@ -366,6 +379,12 @@ impl Sysmon {
             return;
         }
         let m = sched.ms.by_id(word.m());
+        if !blocked && stayed < STARVED {
+            let used = sched.cpu_time(word).saturating_sub(seen.cpu);
+            if used < MS && used < stayed / 2 {
+                return;
+            }
+        }
         if !blocked
             && sched.sysmon.burners.load(Ordering::Relaxed) >= sched.settings.max_burners as u32
         {
@@ -524,6 +543,13 @@ fn ask(p: &P) {
 }
 
 impl Sched {
+    /// The CPU time of the thread that has the P, in ns.
+    fn cpu_time(&self, word: PWord) -> u64 {
+        self.ms
+            .by_id(word.m())
+            .map_or(0, |m| sys::cpu_time(m.tid.load(Ordering::Relaxed)))
+    }
+
     /// Is no P in anybody's hands? Also none beyond `procs` whose goroutine hasn't switched yet.
     fn all_at_rest(&self) -> bool {
         self.all_ps()

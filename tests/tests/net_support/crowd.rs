@@ -12,7 +12,13 @@ const LEN: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Crowd {
     streams: Vec<TcpStream>,
+    /// Answers that each has got by `serve`.
     served: Vec<usize>,
+    /// Answers to all, and how many they were when each sent its request.
+    answers: usize,
+    sent: Vec<usize>,
+    /// See `waits`.
+    waits: Vec<usize>,
     poller: OwnedFd,
 }
 
@@ -44,6 +50,9 @@ impl Crowd {
             .collect();
         Crowd {
             served: vec![0; streams.len()],
+            answers: 0,
+            sent: vec![0; streams.len()],
+            waits: Vec::new(),
             streams,
             poller,
         }
@@ -86,6 +95,9 @@ impl Crowd {
                 if self.has_answer(number) {
                     self.streams[number].write_all(&[1; LEN]).unwrap();
                     self.served[number] += 1;
+                    self.answers += 1;
+                    self.waits.push(self.answers - self.sent[number]);
+                    self.sent[number] = self.answers;
                     left -= 1;
                 }
             }
@@ -114,6 +126,13 @@ impl Crowd {
     /// Answers that each has got by [`serve`](Self::serve).
     pub(crate) fn served(&self) -> &[usize] {
         &self.served
+    }
+
+    /// For each answer that was taken by [`serve`](Self::serve), its place among those that came after its request was
+    /// sent, sorted: a latency, in answers. Taken in turn it is the number of connections.
+    pub(crate) fn waits(&mut self) -> &[usize] {
+        self.waits.sort_unstable();
+        &self.waits
     }
 
     /// The latencies of so many exchanges of one of them after each other, sorted.
