@@ -73,6 +73,15 @@ use crate::word::{Close, RawWaiter, State, WaitWord};
 use std::cell::Cell;
 use std::ptr;
 
+/// Which direction of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Reading and accepting.
+    Read,
+    /// Writing and connecting.
+    Write,
+}
+
 /// No deadline, no timeout, nothing armed.
 pub(crate) const NEVER: u64 = u64::MAX;
 

@@ -17,6 +17,7 @@
 
 mod turn;
 
+pub(crate) use crate::direction::Way;
 pub(crate) use turn::{Moved, Patience, Turn};
 
 use crate::arena::ARENA;
@@ -44,15 +45,6 @@ pub struct Socket(&'static Source);
 // Like std's sockets: a panic can't leave one half changed, turns are given up by a destructor.
 impl UnwindSafe for Socket {}
 impl RefUnwindSafe for Socket {}
-
-/// Which direction of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// Reading and accepting.
-    Read,
-    /// Writing and connecting.
-    Write,
-}
 
 /// A timeout in nanoseconds; never so long that it means none.
 fn nanos(timeout: Duration) -> u64 {
