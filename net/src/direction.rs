@@ -66,6 +66,8 @@
 //! Rejected: arming a timer per call (a heap operation per request); generations of the descriptor
 //! in the timer (an arming superseded within one generation has to be told apart too); a lock around
 //! deadline and waiter (two more atomic operations per request; the fence is one).
+//!
+//! Next in the reading order: `source`, which has two of them.
 
 use crate::prim::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::prim::{Mutex, MutexGuard, Site, fence};

@@ -14,6 +14,8 @@
 //! descriptor has been lent out (`AsFd`, `control` functions), or came from outside, may there be another one, and it is
 //! deregistered explicitly: that saves a system call per connection. (A child between `fork` and
 //! `exec` has one too; its events carry an old generation.)
+//!
+//! Next in the reading order: `turn`, below; then `shared`.
 
 mod turn;
 
