@@ -523,6 +523,17 @@ check "chat: names, and a long line" enter_badly
 check "chat: who leaves is announced" hears ada '* eve has left'
 check "chat: to all" hears bob '* eve has left'
 
+# deaf sends what is answered each time, and reads no answer: it is shown out although it is no member that somebody
+# would have to wait for. Then sending fails.
+stuck() {
+    local deaf start=$SECONDS status=0
+    connect deaf
+    timeout 60 yes 'e v e' >&"$deaf" || status=$?
+    echo "took about $((SECONDS - start)) s, status $status"
+    [ "$status" -ne 124 ]
+}
+check "chat: who reads nothing and has no name has to go" stuck
+
 # slow never reads: it is shown out when its outbox and the system's buffers are full; the others get all
 # of the 20,000 lines of 1,000 bytes, and go on.
 enter slow

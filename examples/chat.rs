@@ -31,6 +31,9 @@ const MAX_LINE: usize = 1024;
 const MAX_NAME: usize = 20;
 /// How long a client may take to say who it is.
 const INTRODUCTION: Duration = Duration::from_secs(60);
+/// How long a client may take none of what is written to it. (Its outbox may have room as long as nobody
+/// speaks, and who has no name yet is not in the room.)
+const STUCK: Duration = Duration::from_secs(10);
 /// How long the last words may take when the server is to end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         let server = Server::new(move |conn| attend(conn, &room, outbox))
             .name("chat")
             .max_connections(args.max as usize)
+            .write_timeout(STUCK)
             .on_error(|conn, error| drop(writeln!(io::stderr(), "{conn}: {error}")))
             .shutdown_on(&[SIGINT, SIGTERM], GRACE)
             .start([listen("tcp", &args.addr)?])?;

@@ -9,6 +9,8 @@
 //! looking one up takes no lock. A chunk is address space at first; its pages are touched one source
 //! after another. The lock is taken when a socket is opened and when it is dropped. Free sources are
 //! reused last in, first out: the last one used is the one in the cache.
+//!
+//! Next in the reading order: `metrics`.
 
 use crate::prim::Mutex;
 use crate::prim::atomic::{AtomicU32, Ordering};

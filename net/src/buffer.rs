@@ -29,6 +29,8 @@
 //! Rejected: buffers of different sizes (a server knows its own), reading into memory that is not
 //! initialised (a buffer is cleared once, when it is made), freeing what was not used for a while (needs
 //! a timer; [`BufferPool::clear`] is there for those who know when).
+//!
+//! Next in the reading order: `transfer`.
 
 use crate::pipe::PipeReader;
 use crate::shared::{self, Stream};

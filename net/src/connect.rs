@@ -30,6 +30,8 @@
 //!
 //! The deadline is one for all addresses. Each address gets its share of what is left (two seconds at
 //! least, as long as there are), so that a silent one does not use up the others' time.
+//!
+//! Next in the reading order: `buffer`.
 
 use crate::error::{closed, timed_out};
 use crate::prim::Mutex;

@@ -66,12 +66,23 @@
 //! Rejected: arming a timer per call (a heap operation per request); generations of the descriptor
 //! in the timer (an arming superseded within one generation has to be told apart too); a lock around
 //! deadline and waiter (two more atomic operations per request; the fence is one).
+//!
+//! Next in the reading order: `source`, which has two of them.
 
 use crate::prim::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::prim::{Mutex, MutexGuard, Site, fence};
 use crate::word::{Close, RawWaiter, State, WaitWord};
 use std::cell::Cell;
 use std::ptr;
+
+/// Which direction of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Reading and accepting.
+    Read,
+    /// Writing and connecting.
+    Write,
+}
 
 /// No deadline, no timeout, nothing armed.
 pub(crate) const NEVER: u64 = u64::MAX;

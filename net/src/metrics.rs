@@ -17,6 +17,8 @@
 //!
 //! What happens once per connection at most is counted in global counters. Opening and dropping are
 //! counted by the [`arena`](crate::arena), which has a lock for them already.
+//!
+//! Next in the reading order: `reactor`, which brings the events.
 
 use crate::arena::ARENA;
 use crate::prim::atomic::{AtomicU64, Ordering};

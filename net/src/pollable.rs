@@ -21,6 +21,8 @@
 //! Rejected: registering the value's own descriptor (unsound as soon as it is closed behind our back, and
 //! two registrations of one number are refused); an `unsafe trait` for values that keep their descriptor
 //! (the caller can't promise that for a C library); a lock around the operation (held over user code).
+//!
+//! Next in the reading order: `connect`, the first that uses corio as any program may.
 
 use crate::shared::HasSocket;
 use crate::socket::{Socket, Way};

@@ -22,6 +22,8 @@
 //! true, or the current one had looked before and blocks, and then the system call of whoever made it
 //! true is still to come or its event has not been fetched. A wake-up may be used by a poll that looks
 //! before the system call is made; the event that then comes late ends one poll for nothing.
+//!
+//! Next in the reading order: `socket`.
 
 use crate::arena::ARENA;
 use crate::prim::atomic::{AtomicBool, Ordering};

@@ -18,6 +18,8 @@
 //! | `flags` | poller | bits are added |
 //! | `read`, `write` | see [`direction`](crate::direction) | |
 //! | `next_free` | the arena | under its lock |
+//!
+//! Next in the reading order: `arena`, where sources live.
 
 use crate::direction::{Direction, Timers};
 use crate::prim::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicUsize, Ordering};

@@ -24,6 +24,8 @@
 //!
 //! The word knows waiters as numbers (of [`corio::reactor::Waiter::into_raw`]) and nothing about
 //! parking, so that loom can run it.
+//!
+//! Next in the reading order: `direction`, whose word it is.
 
 use crate::prim::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::num::NonZeroUsize;

@@ -141,8 +141,12 @@ fn pooled_reads_and_copies_make_a_connection_active() {
 fn an_idle_connection_ends_after_the_idle_timeout() {
     server_test(|| {
         let (tell, told) = unbounded();
+        let gate = Gate::new();
+        let theirs = gate.clone();
         let handler = move |conn: &mut Connection| {
             assert_eq!(conn.read_timeout()?, Some(LONG));
+            // The client needs no luck to be in time.
+            theirs.stop();
             let first = conn.wait_request()?;
             // Its own timeouts are as they were.
             assert_eq!(conn.read_timeout()?, Some(LONG));
@@ -150,10 +154,11 @@ fn an_idle_connection_ends_after_the_idle_timeout() {
             tell.send((first, conn.wait_request()?)).unwrap();
             Ok(())
         };
-        let server = Server::new(handler).idle_timeout(Duration::from_millis(300));
+        let server = Server::new(handler).idle_timeout(SHORT);
         let (server, addr) = start(server.read_timeout(LONG));
         let mut client = Client::new(addr);
         client.0.get_mut().write_all(b"x").unwrap();
+        gate.open();
         assert_eq!(told.recv(), Ok((true, false)));
         client.assert_end();
         server.shutdown(LONG);

@@ -4,7 +4,7 @@ mod net_server_support;
 
 use corio::channel::{bounded, unbounded};
 use corio_net::ConnectionState::{Active, Closed, Idle, New};
-use corio_net::{Backlog, Connection, Refusal, Server, ServerHandle, TcpListener, TcpStream};
+use corio_net::{Backlog, Conn, Connection, Refusal, Server, ServerHandle, TcpListener, TcpStream};
 use corio_tests::{mixed, yield_until};
 use net_server_support::{
     Client, Gate, LONG, SHORT, lines, listen, server_test, shout, start, states,
@@ -161,6 +161,31 @@ fn what_is_left_at_the_deadline_is_closed_by_force() {
     });
 }
 
+/// The handler's linger time says how long *it* is willing to wait.
+#[test]
+fn a_linger_time_does_not_hold_up_the_deadline() {
+    server_test(|| {
+        let (tell, told) = unbounded();
+        let handler = move |conn: &mut Connection| {
+            if let Conn::Tcp(stream) = &**conn {
+                stream.set_linger(Some(LONG))?;
+            }
+            // More than the client, who reads nothing, and the system take.
+            conn.set_write_timeout(Some(SHORT))?;
+            while conn.write(&[7; 65536]).is_ok() {}
+            tell.send(()).unwrap();
+            conn.read(&mut [0]).map(drop)
+        };
+        let (server, addr) = start(Server::new(handler));
+        let client = Client::new(addr);
+        told.recv().unwrap();
+        let report = server.shutdown(Duration::ZERO);
+        assert_eq!((report.forced, report.unfinished), (1, 0));
+        assert!(report.elapsed < LONG / 2, "{report}");
+        drop(client);
+    });
+}
+
 #[test]
 fn a_handler_that_does_not_return_is_reported_and_waited_for_by_wait() {
     server_test(|| {
@@ -258,7 +283,7 @@ fn a_request_that_has_arrived_on_an_idle_connection_is_served() {
         assert_eq!(client.ask("first"), "FIRST");
         gate.wait();
         client.send("second");
-        let corio_net::Conn::Tcp(conn) = given.recv().unwrap() else {
+        let Conn::Tcp(conn) = given.recv().unwrap() else {
             panic!("not over TCP");
         };
         assert_eq!(conn.peek(&mut [0]).unwrap(), 1);

@@ -17,21 +17,6 @@ fn with_other_settings() {
     under_other_settings("with_other_settings");
 }
 
-/// A socket on a free port of loopback.
-fn bound() -> (UdpSocket, SocketAddr) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let addr = socket.local_addr().unwrap();
-    (socket, addr)
-}
-
-/// Two sockets that are connected to each other.
-fn connected() -> (UdpSocket, UdpSocket) {
-    let ((a, a_addr), (b, b_addr)) = (bound(), bound());
-    a.connect(b_addr).unwrap();
-    b.connect(a_addr).unwrap();
-    (a, b)
-}
-
 // ---- messages ----
 
 #[test]

@@ -6,7 +6,7 @@ mod net_support;
 use corio_net::UdpSocket;
 use net_support::*;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,21 +15,6 @@ use std::time::{Duration, Instant};
 #[test]
 fn with_other_settings() {
     under_other_settings("with_other_settings");
-}
-
-/// A socket on a free port of loopback.
-fn bound() -> (UdpSocket, SocketAddr) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let addr = socket.local_addr().unwrap();
-    (socket, addr)
-}
-
-/// Two sockets that are connected to each other.
-fn connected() -> (UdpSocket, UdpSocket) {
-    let ((a, a_addr), (b, b_addr)) = (bound(), bound());
-    a.connect(b_addr).unwrap();
-    b.connect(a_addr).unwrap();
-    (a, b)
 }
 
 // ---- deadlines ----

@@ -9,21 +9,13 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self as std_unix, SocketAddr};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[test]
 fn with_other_settings() {
     under_other_settings("with_other_settings");
-}
-
-/// A name that nobody else has.
-fn abstract_name() -> SocketAddr {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    SocketAddr::from_abstract_name(format!("corio-{}-{number}", std::process::id())).unwrap()
 }
 
 /// Sends until there is no more room; how many messages that took.
@@ -373,7 +365,7 @@ fn processor_time() -> Duration {
 /// Does nothing unless [`waiting_for_room_takes_no_time`] runs it, alone in a process.
 #[test]
 fn alone_waiting_for_room() {
-    if std::env::var_os("CORIO_TEST_ALONE").is_none() {
+    if !is_alone() {
         return;
     }
     let _watchdog = corio_tests::watchdog();
@@ -404,17 +396,5 @@ fn alone_waiting_for_room() {
 
 #[test]
 fn waiting_for_room_takes_no_time() {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "alone_waiting_for_room"])
-        .env("CORIO_TEST_ALONE", "1")
-        .output()
-        .unwrap();
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success() && out.contains("1 passed"),
-        "{out}\n{err}"
-    );
+    run_alone("alone_waiting_for_room", Path::new("."));
 }

@@ -15,7 +15,6 @@ mod keeper;
 use self::core::{Check, Connect, Core, Limits, Until};
 use crate::network::{Conn, Dialer};
 use crate::shared::HasSocket;
-use crate::sys;
 use corio::context::Context;
 use std::fmt;
 use std::io;
@@ -466,6 +465,5 @@ impl<C> fmt::Debug for Builder<C> {
 /// This is the [check](Builder::check) for plain connections; of those with a layer in between, such as
 /// TLS, it may be asked about the socket inside.
 pub fn is_quiet(socket: &impl HasSocket) -> bool {
-    let peeked = socket.socket().control(|fd| sys::peek(fd, &mut [0]));
-    matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    socket.socket().is_quiet()
 }

@@ -15,6 +15,8 @@
 //!
 //! All of this uses corio as any program may (channels, contexts, timers, spawning), other than the
 //! sockets below it.
+//!
+//! Next in the reading order: `server`.
 
 mod addr;
 mod conn;

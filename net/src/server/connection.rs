@@ -99,7 +99,8 @@ pub enum ConnectionState {
 ///
 /// It reads and writes, as [`Conn`] does, with the server's timeouts; and it is a [`Conn`], for all else, by
 /// `Deref`. A [`BufferPool`](crate::BufferPool) can read from it, and [`copy`](crate::copy) and
-/// [`copy_bidirectional`](crate::copy_bidirectional) take it as well. It counts as active from its first byte on.
+/// [`copy_bidirectional`](crate::copy_bidirectional) take it as well. It counts as active from its first byte on;
+/// from the beginning of a copy, if that is what its handler does.
 /// Only a handler that reads from the [`Conn`] itself, or from a clone, does so unnoticed: it calls
 /// [`wait_request`](Self::wait_request) before.
 ///
@@ -190,8 +191,11 @@ impl Connection {
     /// the client has closed its end, the server's [idle timeout](crate::Server::idle_timeout) or a deadline
     /// was exceeded, or the server is shutting down and nothing has arrived.
     ///
-    /// No buffer is needed meanwhile; it costs one system call per request. To be called between requests, when nothing of the next one lies in a
-    /// buffer of the handler's: the connection is idle meanwhile, and the server may close it.
+    /// No buffer is needed meanwhile; it costs one system call per request.
+    ///
+    /// To be called between requests: when nothing of the next one lies in a buffer of the handler's, and no other
+    /// goroutine is still about to answer the one before. The connection is idle meanwhile, and the server may
+    /// close it.
     ///
     /// # Errors
     ///

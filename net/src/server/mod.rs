@@ -19,6 +19,8 @@
 //!   anyway, and accept loops that wait for room have to end when the shutdown begins.
 //! * Counting active and idle connections as they change: two shared counters per request. Who asks
 //!   counts.
+//!
+//! Next in the reading order: `conn_pool`, the last one.
 
 mod accept;
 mod bytes;
@@ -245,8 +247,8 @@ impl Server {
 
     /// Is told of each change of a connection's state, on the connection's goroutine: Go's `ConnState`.
     ///
-    /// The first is `New`, the last `Closed`, also after a panic; what comes in between alternates
-    /// between `Active` and `Idle`. Refused connections have none.
+    /// The first is `New`, the last `Closed`, also after a panic; in between come `Active`, when a request has
+    /// arrived, and `Idle`, when the next one is waited for. Refused connections have none.
     pub fn on_state<F>(mut self, hook: F) -> Server
     where
         F: Fn(&ConnectionInfo, ConnectionState) + Send + Sync + 'static,
@@ -332,7 +334,7 @@ impl Server {
     ///
     /// # Blocking
     ///
-    /// Waits for nobody; a switch point only for the lock of the signal table, if it has signals.
+    /// Waits for nobody; a switch point only for its own lock, and for that of the signal table if it has signals.
     pub fn start<I>(self, listeners: I) -> io::Result<ServerHandle>
     where
         I: IntoIterator,

@@ -4,7 +4,7 @@
 //!
 //! | phase | means | leads to |
 //! | --- | --- | --- |
-//! | `Starting` | accept loops wait for `start` to be done | `Serving`; `Ended`, if there can't be all of them |
+//! | `Starting` | accept loops and supervisor wait for `start` to be done | `Serving`; `Ended`, if there can't be all of them |
 //! | `Serving` | accept loops accept | `Draining`: the shutdown begins |
 //! | `Draining` | what is there is served; nothing becomes idle | `Closing`: the deadline; `Ended` |
 //! | `Closing` | every connection has been closed by force; handlers return | `Ended` |
@@ -18,7 +18,8 @@
 //!
 //! A [`Place`] is the right to have one connection. It is taken before the connection is accepted, if
 //! connections are to wait, or else after; it lies in the connection's [`Entry`]; and it is given back last of all,
-//! when the connection's goroutine has nothing more to do. So the server has ended when there are no accept loops and no places taken.
+//! when the connection's goroutine has nothing more to do. So the server has ended when there are no accept loops
+//! and no places taken.
 
 use crate::network::{Addr, Conn, Listener};
 use crate::prim::atomic::{AtomicU64, Ordering};

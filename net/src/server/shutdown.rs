@@ -16,6 +16,7 @@ use crate::sys;
 use corio::channel::{Receiver, at, never};
 use corio::select;
 use corio::signal::{self, Signal};
+use socket2::SockRef;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -197,16 +198,15 @@ impl Supervisor {
                 },
             }
             // Looked at before as well, so that a request on its way isn't held up.
-            if !is_quiet(&entry.conn) {
+            if !entry.conn.socket().is_quiet() {
                 continue;
             }
             let Some(claim) = entry.word.claim() else {
                 continue;
             };
-            if is_quiet(&entry.conn) {
+            if entry.conn.socket().is_quiet() {
                 claim.close();
-                // It fails if its handler has closed it.
-                let _ = entry.conn.close();
+                close(&entry.conn);
                 closed += 1;
             } else {
                 claim.give_up();
@@ -225,16 +225,24 @@ fn close_all(registry: &mut Registry) {
         if entry.word.force() {
             forced += 1;
         }
-        // It fails if it is closed already.
-        let _ = entry.conn.close();
+        close(&entry.conn);
     }
     registry.tally.forced += forced;
 }
 
-/// Is there nothing to read, not even the end?
-fn is_quiet(conn: &Conn) -> bool {
-    let peeked = conn.socket().control(|fd| sys::peek(fd, &mut [0]));
-    matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
+/// Closes a connection, without waiting for what the client has yet to take, as closing does if the handler has set
+/// a linger time: that may be longer than the deadline, and the others would wait, too.
+fn close(conn: &Conn) {
+    // All fail if its handler has closed it.
+    let _ = conn.socket().control(|fd| {
+        let socket = SockRef::from(&fd);
+        match socket.linger()? {
+            // Zero doesn't wait: it resets the connection.
+            None | Some(Duration::ZERO) => Ok(()),
+            Some(_) => socket.set_linger(None),
+        }
+    });
+    let _ = conn.close();
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@
 //! `IntoRawFd` and `FromRawFd` can't fail, and so are not implemented: taking a descriptor over
 //! registers it with the poller, and giving it up is possible for the last handle only. The `TryFrom`
 //! conversions are in their place.
+//!
+//! Next in the reading order: `option` and `resolve`, then the types: `tcp`, `udp`, `unix`, `pipe`, `pollable`.
 
 mod macros;
 

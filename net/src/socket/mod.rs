@@ -14,9 +14,12 @@
 //! descriptor has been lent out (`AsFd`, `control` functions), or came from outside, may there be another one, and it is
 //! deregistered explicitly: that saves a system call per connection. (A child between `fork` and
 //! `exec` has one too; its events carry an old generation.)
+//!
+//! Next in the reading order: `turn`, below; then `shared`.
 
 mod turn;
 
+pub(crate) use crate::direction::Way;
 pub(crate) use turn::{Moved, Patience, Turn};
 
 use crate::arena::ARENA;
@@ -44,15 +47,6 @@ pub struct Socket(&'static Source);
 // Like std's sockets: a panic can't leave one half changed, turns are given up by a destructor.
 impl UnwindSafe for Socket {}
 impl RefUnwindSafe for Socket {}
-
-/// Which direction of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// Reading and accepting.
-    Read,
-    /// Writing and connecting.
-    Write,
-}
 
 /// A timeout in nanoseconds; never so long that it means none.
 fn nanos(timeout: Duration) -> u64 {
@@ -139,6 +133,12 @@ impl Socket {
             return Err(closed());
         }
         call(self.borrow()).map_err(|error| self.or_closed(error))
+    }
+
+    /// Is there nothing to read, not even the end? Doesn't wait.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let peeked = self.control(|fd| sys::peek(fd, &mut [0]));
+        matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// An error, or closed if that is what is behind it.

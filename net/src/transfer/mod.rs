@@ -27,6 +27,8 @@
 //!
 //! A `sendfile` that returns 0 is not believed to be the end: files of `/proc` have no size. The loop
 //! that follows asks by reading.
+//!
+//! Next in the reading order: `network`.
 
 mod bidirectional;
 mod splice;

@@ -1,7 +1,7 @@
 //! Tests run on goroutines, on plain threads, and across; and again with other settings.
 
 use corio_tests::watchdog;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 
@@ -9,9 +9,20 @@ use std::thread;
 /// descriptors, and what a test closes meanwhile keeps its address, and its connection, for a moment.
 static STARTING: RwLock<()> = RwLock::new(());
 
-/// As long as the result lives, no process is started by [`under_other_settings`].
+/// As long as the result lives, no process is started by [`output`].
 pub(crate) fn undisturbed() -> RwLockReadGuard<'static, ()> {
     STARTING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a program while no test is [`undisturbed`].
+pub(super) fn output(command: &mut Command) -> Output {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = {
+        let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+        // It returns when the program has been started.
+        command.spawn().unwrap()
+    };
+    child.wait_with_output().unwrap()
 }
 
 /// Where a test's parts run.
@@ -102,15 +113,8 @@ pub(crate) fn under_other_settings(caller: &str) {
         command
             .args(["--exact", "--skip", caller])
             .env("CORIO_PROCS", procs.to_string())
-            .env("CORIO_MIGRATE", migrate)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let child = {
-            let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
-            // It returns when the program has been started.
-            command.spawn().unwrap()
-        };
-        let output = child.wait_with_output().unwrap();
+            .env("CORIO_MIGRATE", migrate);
+        let output = output(&mut command);
         let (out, err) = (
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),

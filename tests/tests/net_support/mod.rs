@@ -15,11 +15,13 @@ pub(crate) use cast::{Cast, Task, everywhere, under_other_settings, undisturbed}
 pub(crate) use crowd::Crowd;
 pub(crate) use directory::Directory;
 pub(crate) use load::{Load, Sample, Summary};
-pub(crate) use networks::{BlackHole, any_addr, conns, has_ipv6, local, networks, unix_name};
-pub(crate) use process::Process;
+pub(crate) use networks::{
+    BlackHole, abstract_name, any_addr, conns, has_ipv6, local, networks, unix_name,
+};
+pub(crate) use process::{Process, is_alone, run_alone};
 pub(crate) use scenario::{scenario, under_all_settings};
 
-use corio_net::{TcpListener, TcpStream, is_closed};
+use corio_net::{TcpListener, TcpStream, UdpSocket, is_closed};
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -49,6 +51,21 @@ pub(crate) fn pair_with_std() -> (TcpStream, std::net::TcpStream) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     (client, listener.accept().unwrap().0)
+}
+
+/// A UDP socket on a free port of loopback.
+pub(crate) fn bound() -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    (socket, addr)
+}
+
+/// Two UDP sockets that are connected to each other.
+pub(crate) fn connected() -> (UdpSocket, UdpSocket) {
+    let ((a, a_addr), (b, b_addr)) = (bound(), bound());
+    a.connect(b_addr).unwrap();
+    b.connect(a_addr).unwrap();
+    (a, b)
 }
 
 /// Asserts that a call failed in this way.

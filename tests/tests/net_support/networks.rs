@@ -4,6 +4,8 @@ use corio_net::{Conn, Listener, dial, listen};
 use socket2::{Domain, Socket, Type};
 use std::io::ErrorKind;
 use std::net::{Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net as unix;
 use std::path::PathBuf;
 use std::process;
 use std::sync::OnceLock;
@@ -44,6 +46,11 @@ pub(crate) fn unix_name(prefix: &str) -> String {
             path.to_str().expect("a usual directory").to_owned()
         }
     }
+}
+
+/// An abstract name that nobody else has.
+pub(crate) fn abstract_name() -> unix::SocketAddr {
+    unix::SocketAddr::from_abstract_name(&unix_name("@")[1..]).expect("short enough")
 }
 
 /// An address to listen on.

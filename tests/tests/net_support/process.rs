@@ -1,6 +1,8 @@
 //! A `net_child` process that is talked to while it runs.
 
+use super::cast::output;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -100,4 +102,29 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Is this the process that [`run_alone`] has made?
+pub(crate) fn is_alone() -> bool {
+    std::env::var_os("CORIO_TEST_ALONE").is_some()
+}
+
+/// Runs a test of this binary in a process of its own, in this directory; it does nothing unless [`is_alone`].
+#[track_caller]
+pub(crate) fn run_alone(test: &str, directory: &Path) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = output(
+        command
+            .args(["--exact", test])
+            .current_dir(directory)
+            .env("CORIO_TEST_ALONE", "1"),
+    );
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success() && out.contains("1 passed"),
+        "{out}\n{err}"
+    );
 }

@@ -15,7 +15,7 @@ pub(crate) use transfer::*;
 pub(crate) use unix::{from_unix, is_shut_down, peer_credentials, to_unix};
 
 use super::{MAX_BYTES, MAX_SLICES};
-use crate::socket::Way;
+use crate::direction::Way;
 use libc::{c_int, c_void, size_t, ssize_t};
 use mio::Interest;
 use socket2::SockAddr;
