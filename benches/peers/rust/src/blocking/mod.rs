@@ -11,7 +11,6 @@ mod tree;
 
 use std::iter::Sum;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::args::Args;
@@ -122,6 +121,10 @@ pub(crate) fn fit<R: Runtime>(tasks: u64) -> Result<(), Failure> {
 /// Runs a task for each of `members` and measures from their common release until the last one has
 /// been joined. Returns the sum of what they returned too.
 ///
+/// They assemble at one barrier and are released by another: who has passed the first is about to wait at
+/// the second, and after a `yield_now` does. To look again and again whether all have arrived is not an
+/// alternative: on may's only worker, one that yields in a loop keeps new ones from ever starting.
+///
 /// Must be called from a task.
 pub(crate) fn crew<R, S, T, F>(members: Vec<S>, work: F) -> (Span, T)
 where
@@ -130,25 +133,22 @@ where
     T: Sum + Send + 'static,
     F: Fn(S) -> T + Send + Clone + 'static,
 {
-    let barrier = Arc::new(R::barrier(members.len() + 1));
-    let arrived = Arc::new(AtomicUsize::new(0));
+    let barriers = Arc::new([0, 1].map(|_| R::barrier(members.len() + 1)));
     let tasks: Vec<_> = members
         .into_iter()
         .map(|member| {
-            let (barrier, arrived, work) =
-                (Arc::clone(&barrier), Arc::clone(&arrived), work.clone());
+            let (barriers, work) = (Arc::clone(&barriers), work.clone());
             R::spawn(move || {
-                arrived.fetch_add(1, Relaxed);
-                R::wait(&barrier);
+                barriers.iter().for_each(R::wait);
                 work(member)
             })
         })
         .collect();
-    while arrived.load(Relaxed) < tasks.len() {
-        R::yield_now();
-    }
+    let [assembly, release] = &*barriers;
+    R::wait(assembly);
+    R::yield_now();
     let watch = Watch::start();
-    R::wait(&barrier);
+    R::wait(release);
     let sum = tasks.into_iter().map(R::join).sum();
     (watch.stop(), sum)
 }

@@ -126,7 +126,7 @@ fn idle<R: Runtime>(n: u64) -> (Memory, u64) {
         })
         .collect();
     while waiting.load(Relaxed) < n {
-        R::yield_now();
+        R::sleep(Duration::from_millis(1));
     }
     R::sleep(SETTLE);
     // On a thread, so that what reading needs in stack is not the runtime's.
