@@ -5,7 +5,7 @@
 //! so many times by itself and prints what it measured, as one line of JSON, or the workload is `serve-...`,
 //! and it serves until SIGTERM while the harness measures from outside. It checks what it has done: a
 //! wrong result is a line on stderr and exit status 1. Status 3 means that the peer does not have the
-//! workload, or not in this size. `benches/CONTRACT.md` has the details, for peers in other languages too.
+//! workload, not in this size or not with an option. `benches/CONTRACT.md` has the details, for peers in other languages too.
 //!
 //! * [`args`]: all options. [`report`]: the line. [`measure`]: clocks and memory.
 //! * [`work`]: what is computed under locks, trees, naps, sums: whatever must be the same for all.
@@ -26,4 +26,4 @@ pub mod serve;
 pub mod work;
 
 pub use args::Args;
-pub use report::{Failure, Outcome, Row, run};
+pub use report::{Failure, Outcome, Row, flavoured, run};

@@ -92,6 +92,7 @@ fn rows(
 ) -> Vec<Row> {
     let row = |metric, time: fn(&Span) -> Duration| Row {
         variant: variant.to_owned(),
+        flavour: None,
         metric,
         values: spans.iter().map(|span| figure(time(span))).collect(),
     };
@@ -130,6 +131,7 @@ impl Memory {
     pub fn rows_per_task(variant: &str, tasks: u64, without: Memory, with: &[Memory]) -> Vec<Row> {
         let row = |metric, kib: fn(&Memory) -> u64| Row {
             variant: variant.to_owned(),
+            flavour: None,
             metric,
             values: with
                 .iter()

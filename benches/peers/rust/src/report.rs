@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use serde_json::json;
 
 use crate::args::Args;
@@ -14,6 +15,8 @@ use crate::serve;
 pub struct Row {
     /// Which form of the workload it was.
     pub variant: String,
+    /// With what, if the peer has several ways; the usual one has no name.
+    pub flavour: Option<&'static str>,
     /// What was measured; the unit is part of the name.
     pub metric: &'static str,
     /// One figure for each round, in order.
@@ -23,7 +26,7 @@ pub struct Row {
 /// Why there are no figures.
 #[derive(Debug)]
 pub enum Failure {
-    /// The peer does not have this workload, or not so large: exit status 3.
+    /// The peer does not have this workload, or not so large, or not with this option: exit status 3.
     Absent(String),
     /// It went wrong: exit status 1.
     Wrong(String),
@@ -42,24 +45,50 @@ impl<E: Display> From<E> for Failure {
     }
 }
 
+/// Gives all the rows that flavour, the variant being that of the others.
+pub fn flavoured(mut rows: Vec<Row>, flavour: &'static str) -> Vec<Row> {
+    for row in &mut rows {
+        row.flavour = Some(flavour);
+    }
+    rows
+}
+
 /// What a workload returns.
 pub type Outcome = Result<Vec<Row>, Failure>;
 
-/// Exit status for a workload that the peer does not have.
+/// Exit status for a workload or an option that the peer does not have.
 const ABSENT: u8 = 3;
 
 /// The whole program of a peer: reads the command line, does the workload, prints its figures.
 ///
 /// Must be called first in `main`, before there are threads.
 pub fn run(peer: &str, version: &str, workload: impl FnOnce(&Args) -> Outcome) -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Where not even this can be printed, the status has to do.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::UnknownArgument => ExitCode::from(ABSENT),
+                _ => ExitCode::from(error.exit_code() as u8),
+            };
+        }
+    };
     serve::prepare(&args);
     match workload(&args) {
         Ok(rows) => {
             let results: Vec<_> = rows
                 .iter()
                 .map(|row| {
-                    json!({"variant": row.variant, "metric": row.metric, "values": row.values})
+                    let mut line = json!({
+                        "variant": row.variant,
+                        "metric": row.metric,
+                        "values": row.values,
+                    });
+                    if let Some(flavour) = row.flavour {
+                        line["flavour"] = flavour.into();
+                    }
+                    line
                 })
                 .collect();
             let line = json!({

@@ -85,6 +85,9 @@ pub(super) fn pingpong<R: Runtime>(args: &Args) -> Outcome {
     Ok(per_operation(&args.kind, trips, &spans))
 }
 
+/// The waiting side of [`select`].
+pub type Pong<R> = fn(Vec<<R as Runtime>::Receiver>, <R as Runtime>::Sender);
+
 /// A round trip in which one side waits for a message on any of several channels.
 ///
 /// `pong` is the waiting side: it has as many receivers as arms. See [`crate::pong_by!`].
@@ -92,7 +95,7 @@ pub(super) fn pingpong<R: Runtime>(args: &Args) -> Outcome {
 /// # Errors
 ///
 /// [`Failure::Absent`] for numbers of arms that `pong` does not have.
-pub fn select<R: Runtime>(args: &Args, pong: Option<fn(Vec<R::Receiver>, R::Sender)>) -> Outcome {
+pub fn select<R: Runtime>(args: &Args, pong: Option<Pong<R>>) -> Outcome {
     let (trips, arms) = (args.n(500_000), args.arms);
     let pong = pong.ok_or_else(|| Failure::absent(format!("select --arms {arms}")))?;
     let spans = rounds(args, || {

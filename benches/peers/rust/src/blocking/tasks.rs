@@ -32,16 +32,21 @@ pub(super) fn yields<R: Runtime>(args: &Args) -> Outcome {
 /// Starting tasks that do next to nothing, and joining them.
 pub(super) fn spawn<R: Runtime>(args: &Args) -> Outcome {
     let n = args.n(1_000_000);
-    let (name, run): (_, fn(u64) -> (Span, u64)) = match args.mode("one") {
-        "one" => ("one by one", one_by_one::<R>),
-        "burst" => ("burst", burst::<R>),
+    let name = match args.mode("one") {
+        "one" => "one by one",
+        "burst" => "burst",
         mode => return Err(Failure::absent(format!("spawn --mode {mode}"))),
     };
-    if name == "burst" {
-        fit::<R>(n)?;
-    }
+    let burst = name == "burst";
+    fit::<R>(if burst { n } else { 1 })?;
     let spans = rounds(args, || {
-        let (span, ran) = in_task::<R, _>(move || run(n));
+        let (span, ran) = in_task::<R, _>(move || {
+            if burst {
+                in_burst::<R>(n)
+            } else {
+                one_by_one::<R>(n)
+            }
+        });
         check("tasks", ran, n)?;
         Ok(span)
     })?;
@@ -54,7 +59,7 @@ fn one_by_one<R: Runtime>(n: u64) -> (Span, u64) {
     (watch.stop(), ran)
 }
 
-fn burst<R: Runtime>(n: u64) -> (Span, u64) {
+fn in_burst<R: Runtime>(n: u64) -> (Span, u64) {
     let mut tasks = Vec::with_capacity(n as usize);
     let watch = Watch::start();
     tasks.extend((0..n).map(|_| R::spawn(|| black_box(1_u64))));
@@ -87,6 +92,7 @@ pub(super) fn timers<R: Runtime>(args: &Args) -> Outcome {
     let mut rows = whole(&variant, &spans);
     rows.push(Row {
         variant,
+        flavour: None,
         metric: "late_max_ms",
         values: results.iter().map(|result| millis(result.1)).collect(),
     });

@@ -4,7 +4,7 @@
 use super::{Runtime, fit, in_task};
 use crate::args::Args;
 use crate::measure::{Watch, rounds, whole};
-use crate::report::{Failure, Outcome};
+use crate::report::{Failure, Outcome, flavoured};
 use crate::work::{CHILDREN, Tree, check, sum_below};
 
 /// The tree by channels, each task having one on which its ten report, or by joining them.
@@ -12,12 +12,12 @@ pub(super) fn skynet<R: Runtime>(args: &Args) -> Outcome {
     let leaves = args.n(1_000_000);
     let tree = Tree::with(leaves)?;
     fit::<R>(tree.tasks())?;
-    let (suffix, grow): (_, fn(Tree) -> u64) = match args.mode("chan") {
+    let (flavour, grow): (_, fn(Tree) -> u64) = match args.mode("chan") {
         "chan" => {
             R::reports()?;
-            ("", by_channels::<R>)
+            (None, by_channels::<R>)
         }
-        "join" => (" join", by_joining::<R>),
+        "join" => (Some("join"), by_joining::<R>),
         mode => return Err(Failure::absent(format!("skynet --mode {mode}"))),
     };
     let spans = rounds(args, || {
@@ -29,7 +29,11 @@ pub(super) fn skynet<R: Runtime>(args: &Args) -> Outcome {
         check("sum of the leaves", sum, sum_below(leaves))?;
         Ok(span)
     })?;
-    Ok(whole(&format!("{leaves} leaves{suffix}"), &spans))
+    let rows = whole(&format!("{leaves} leaves"), &spans);
+    Ok(match flavour {
+        Some(flavour) => flavoured(rows, flavour),
+        None => rows,
+    })
 }
 
 fn by_channels<R: Runtime>(tree: Tree) -> u64 {

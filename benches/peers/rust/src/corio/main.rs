@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 fn workload(args: &Args) -> Outcome {
     match args.workload.as_str() {
         "select" => {
-            let pong: Option<fn(Vec<Receiver<u64>>, Sender<u64>)> = match args.arms {
+            let pong: Option<channel::Pong<Corio>> = match args.arms {
                 2 => Some(pong_by!(select => 0 1)),
                 4 => Some(pong_by!(select => 0 1 2 3)),
                 8 => Some(pong_by!(select => 0 1 2 3 4 5 6 7)),

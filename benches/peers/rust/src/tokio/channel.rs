@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use corio_bench_peers::blocking::channel::{Side, answers, places, sides};
 use corio_bench_peers::measure::{Span, per_operation, rounds};
 use corio_bench_peers::work::{check, shares, sum_below};
-use corio_bench_peers::{Args, Failure, Outcome};
+use corio_bench_peers::{Args, Failure, Outcome, flavoured};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -138,18 +138,11 @@ macro_rules! mpmc {
     }};
 }
 
-/// Messages from producers to consumers, as many as each can. tokio's own channels have one receiver, so
-/// it is flume's, and with `--mode async-channel` the other that is in use.
+/// Messages from producers to consumers, as many as each can. tokio's own channels have one receiver:
+/// those that its users take instead are flume's and, as another flavour, async-channel's.
 pub(crate) fn mpmc(runtime: &Runtime, args: &Args) -> Outcome {
-    match args.mode("flume") {
-        "flume" => Ok(mpmc!(runtime, args, flume::bounded, send_async, recv_async)),
-        "async-channel" => {
-            let mut rows = mpmc!(runtime, args, async_channel::bounded, send, recv);
-            for row in &mut rows {
-                row.variant.push_str(" async-channel");
-            }
-            Ok(rows)
-        }
-        mode => Err(Failure::absent(format!("chan_mpmc --mode {mode}"))),
-    }
+    let mut rows = mpmc!(runtime, args, flume::bounded, send_async, recv_async);
+    let others = mpmc!(runtime, args, async_channel::bounded, send, recv);
+    rows.extend(flavoured(others, "async-channel"));
+    Ok(rows)
 }

@@ -102,6 +102,7 @@ pub(crate) fn timers(runtime: &Runtime, args: &Args) -> Outcome {
     let mut rows = whole(&variant, &spans);
     rows.push(Row {
         variant,
+        flavour: None,
         metric: "late_max_ms",
         values: results.iter().map(|result| millis(result.1)).collect(),
     });

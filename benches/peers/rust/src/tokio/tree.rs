@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use corio_bench_peers::measure::{Watch, rounds, whole};
 use corio_bench_peers::work::{CHILDREN, Tree, check, sum_below};
-use corio_bench_peers::{Args, Failure, Outcome};
+use corio_bench_peers::{Args, Failure, Outcome, flavoured};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -18,9 +18,9 @@ type Growing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) fn skynet(runtime: &Runtime, args: &Args) -> Outcome {
     let leaves = args.n(1_000_000);
     let tree = Tree::with(leaves)?;
-    let (suffix, grow): (_, fn(Tree) -> Growing<u64>) = match args.mode("chan") {
-        "chan" => ("", by_channels),
-        "join" => (" join", by_joining),
+    let (flavour, grow): (_, fn(Tree) -> Growing<u64>) = match args.mode("chan") {
+        "chan" => (None, by_channels),
+        "join" => (Some("join"), by_joining),
         mode => return Err(Failure::absent(format!("skynet --mode {mode}"))),
     };
     let spans = rounds(args, || {
@@ -32,7 +32,11 @@ pub(crate) fn skynet(runtime: &Runtime, args: &Args) -> Outcome {
         check("sum of the leaves", sum, sum_below(leaves))?;
         Ok(span)
     })?;
-    Ok(whole(&format!("{leaves} leaves{suffix}"), &spans))
+    let rows = whole(&format!("{leaves} leaves"), &spans);
+    Ok(match flavour {
+        Some(flavour) => flavoured(rows, flavour),
+        None => rows,
+    })
 }
 
 fn by_channels(tree: Tree) -> Growing<u64> {
