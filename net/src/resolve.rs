@@ -3,11 +3,15 @@
 //! The system's resolver blocks its thread, for seconds if no server answers; it runs in
 //! [`corio::blocking`]. An address that is one already is parsed in place and never blocks.
 //!
+//! A lookup can't be ended, so when no server answers they pile up, each with a thread, also those that nobody
+//! waits for any longer. So there is a limit; who comes when it is reached waits for a thread of others.
+//!
 //! That is why [`ToSocketAddrs`] is a trait of this crate: std's is implemented for the same types,
 //! but doesn't tell whether it is going to block, and an excursion into `blocking` for each connect
 //! to a known address would be a hand-off for nothing. An own resolver would be a second opinion on
 //! `nsswitch.conf`; Go has one, and a list of the cases in which it must not be used.
 
+use corio::sync::Semaphore;
 use std::io;
 use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs as StdAddrs,
@@ -77,6 +81,15 @@ pub(crate) fn each<A: ToSocketAddrs, T>(
     }))
 }
 
+/// Lookups under way at once, and so threads that wait for the system's resolver: as many as Go has.
+static LOOKUPS: Semaphore = Semaphore::new(500);
+
+fn look_up<T>(f: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    // It is never closed.
+    let _permit = LOOKUPS.acquire();
+    corio::blocking(f)
+}
+
 /// For types that are addresses: as std has it.
 macro_rules! literal {
     ($($type:ty),*) => {$(
@@ -110,7 +123,7 @@ impl ToSocketAddrs for str {
                 io::ErrorKind::InvalidInput,
                 format!("missing port in address: {self:?}"),
             )),
-            Err(_) => corio::blocking(|| StdAddrs::to_socket_addrs(self)),
+            Err(_) => look_up(|| StdAddrs::to_socket_addrs(self)),
         }
     }
 }
@@ -121,7 +134,7 @@ impl ToSocketAddrs for (&str, u16) {
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         match self.0.parse::<IpAddr>() {
             Ok(ip) => Ok(vec![SocketAddr::new(ip, self.1)].into_iter()),
-            Err(_) => corio::blocking(|| StdAddrs::to_socket_addrs(self)),
+            Err(_) => look_up(|| StdAddrs::to_socket_addrs(self)),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{Scenario, namespace};
 use corio::context::Context;
-use corio_net::{Conn, Dialer, TcpStream, dial, inherit, listen};
+use corio_net::{Conn, Dialer, TcpStream, dial, inherit, listen, lookup_host};
 use corio_tests::wait_until;
 use networks::BlackHole;
 use socket2::SockRef;
@@ -20,6 +20,7 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("dial_leaves_nothing", leaves_nothing),
     ("dial_hosts", hosts),
     ("dial_resolver", resolver),
+    ("dial_crowded_resolver", crowded_resolver),
     ("dial_no_ipv6", no_ipv6),
     ("dial_itself", itself),
     ("inherited", inherited),
@@ -141,8 +142,9 @@ fn peer(listener: &TcpListener) -> String {
     listener.accept().unwrap().1.to_string()
 }
 
-/// The name server does not answer: limits in time end dialling, which goes on in the background.
-fn resolver(_: &[String]) {
+/// Moves the process into a network of its own, whose name server never answers. `None`, after saying so,
+/// where that is not permitted.
+fn silent_server() -> Option<UdpSocket> {
     let files = [
         (
             c"/etc/resolv.conf",
@@ -152,9 +154,40 @@ fn resolver(_: &[String]) {
     ];
     if let Err(why) = namespace::isolated(&files) {
         println!("skipped: {why}");
-        return;
+        return None;
     }
-    let nobody = UdpSocket::bind("127.0.0.1:53").unwrap();
+    Some(UdpSocket::bind("127.0.0.1:53").unwrap())
+}
+
+/// However many names are to be resolved at once, that takes no more threads than it may.
+fn crowded_resolver(_: &[String]) {
+    let Some(_nobody) = silent_server() else {
+        return;
+    };
+    let lookups: Vec<_> = (0..700)
+        .map(|n| corio::spawn(move || lookup_host(format!("name{n}.example:80")).map(drop)))
+        .collect();
+    let mut most: u32 = 0;
+    wait_until("no name is found", || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let threads = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Threads:"));
+        most = most.max(threads.unwrap().trim().parse().unwrap());
+        lookups.iter().all(|lookup| lookup.is_finished())
+    });
+    for lookup in lookups {
+        assert!(lookup.join().unwrap().is_err());
+    }
+    println!("threads: {most}");
+    assert!(most <= 500 + 50);
+}
+
+/// The name server does not answer: limits in time end dialling, which goes on in the background.
+fn resolver(_: &[String]) {
+    let Some(nobody) = silent_server() else {
+        return;
+    };
     let body = || {
         let addr = "name.example:80";
         let error = Dialer::new().timeout(SHORT).dial("tcp", addr).unwrap_err();

@@ -608,6 +608,11 @@ fn the_time_for_dialling_counts_for_the_resolver_too() {
     under_all_settings("dial_resolver", &[]);
 }
 
+#[test]
+fn a_silent_name_server_does_not_take_all_threads() {
+    scenario("dial_crowded_resolver", &[], 2, false);
+}
+
 /// [TestDualStackTCPListener without IPv6]
 #[test]
 fn a_system_without_ipv6_will_do() {

@@ -134,10 +134,12 @@ impl Sched {
     #[cold]
     fn on_global_tick(&self, held: &mut Held) -> Option<GRef> {
         let now = held.refresh_clock();
+        // Before the poll: they have waited for longer than those that are ready only now.
+        let g = self.take_global(held);
         if self.poller.is_installed() && now.saturating_sub(held.local().polled) > POLL_INTERVAL {
             self.poll_now(held, now);
         }
-        self.take_global(held)
+        g
     }
 
     /// A fair share of the global queue: one to run, the others queue up in the local one. On the 61st tick too,

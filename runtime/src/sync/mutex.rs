@@ -56,6 +56,12 @@ pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
 /// Access to what a [`Mutex`] guards; unlocks it when dropped.
 ///
 /// Not `Send`: it is dropped by the goroutine or thread that has locked.
+///
+/// ```compile_fail,E0277
+/// static MUTEX: corio::sync::Mutex<u32> = corio::sync::Mutex::new(0);
+/// let held = MUTEX.lock();
+/// corio::go!(move || drop(held));
+/// ```
 pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
 
 /// Access to a part of what a [`Mutex`] guards, from `MutexGuard::map`.
