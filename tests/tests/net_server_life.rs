@@ -6,7 +6,7 @@ use corio::channel::unbounded;
 use corio::signal::SIGKILL;
 use corio_net::ConnectionState::{Active, Closed, Idle, New};
 use corio_net::{
-    Addr, BufferPool, Connection, Listener, Server, TcpListener, TcpStream, dial,
+    Addr, Admission, BufferPool, Connection, Listener, Server, TcpListener, TcpStream, dial,
     listen as listen_on,
 };
 use corio_tests::panic_text;
@@ -285,6 +285,28 @@ fn panics_of_hooks_are_caught_and_counted() {
         let mut client = Client::new(addr);
         assert_eq!(client.ask("a"), "A");
         drop(client);
+        server.shutdown(LONG);
+        assert_eq!(server.stats().panics, 1);
+    });
+}
+
+/// A payload may be anything, also something that panics when it is dropped.
+#[test]
+fn a_hook_that_panics_with_a_bomb_ends_no_accept_loop() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("boom"));
+        }
+    }
+    server_test(|| {
+        let server = Server::new(shout).admit(|info| match info.id() {
+            1 => std::panic::resume_unwind(Box::new(Bomb)),
+            _ => Admission::Admit,
+        });
+        let (server, addr) = start(server);
+        Client::new(addr).assert_over();
+        assert_eq!(Client::new(addr).ask("a"), "A");
         server.shutdown(LONG);
         assert_eq!(server.stats().panics, 1);
     });

@@ -5,9 +5,9 @@
 //! | `name` | networks, `host:port`, services: what the arguments of `dial` and `listen` mean |
 //! | `addr`, `conn`, `listener` | [`Addr`], [`Conn`], [`Listener`]: an enum each over the networks |
 //! | `options` | socket options that dialled connections and listeners share: Go's defaults |
-//! | `dial` | [`dial`], [`Dialer`]: limits in time over resolver and connecting, which is [`connect`](crate::connect)'s |
-//! | `listen` | [`listen`], [`ListenConfig`] |
-//! | `with_context` | [`with_context`]: a context ends what waits on a socket |
+//! | `dial` | [`dial`](fn@dial), [`Dialer`]: limits in time over resolver and connecting, which is [`connect`](crate::connect)'s |
+//! | `listen` | [`listen`](fn@listen), [`ListenConfig`] |
+//! | `with_context` | [`with_context`](fn@with_context): a context ends what waits on a socket |
 //! | `inherit` | listeners from the parent process, and for children |
 //!
 //! The types of [`std::net`]'s names keep std's defaults; everything made here has Go's: nodelay and

@@ -1,7 +1,7 @@
 //! What a server is told before it starts: limits, timeouts, hooks, and the types they speak in.
 //!
 //! Hooks are user code. None runs under a lock of the server's, and a panic of one is caught and counted
-//! like a handler's: [`Config::guard`].
+//! like a handler's: [`Shared::guard`](super::registry::Shared::guard).
 
 use crate::network::{Addr, Conn};
 use crate::server::connection::{Connection, ConnectionInfo, ConnectionState};

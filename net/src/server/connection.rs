@@ -5,7 +5,7 @@ use crate::network::{Addr, Conn};
 use crate::server::handle::ServerHandle;
 use crate::server::registry::{Entry, Shared};
 use crate::server::state::{Activation, Rest};
-use crate::shared::HasSocket;
+use crate::shared::{self, HasSocket};
 use crate::socket::Way;
 use crate::sys;
 use corio::context::{CancelFunc, Context};
@@ -377,39 +377,7 @@ impl Write for &Connection {
     }
 }
 
-impl Read for Connection {
-    #[inline]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buf)
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(bufs)
-    }
-}
-
-impl Write for Connection {
-    #[inline]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&*self).write(buf)
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(bufs)
-    }
-
-    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-        (&*self).write_all(buf)
-    }
-
-    fn write_fmt(&mut self, args: fmt::Arguments<'_>) -> io::Result<()> {
-        (&*self).write_fmt(args)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        (&*self).flush()
-    }
-}
+shared::by_reference!(Connection);
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -229,13 +229,19 @@ impl Shared {
         self.context.err().is_none()
     }
 
-    /// Calls a hook, and catches its panic.
+    /// Calls a hook, and catches its panic, also one that dropping the panic's payload makes: it would end the caller,
+    /// which may be an accept loop.
     pub(super) fn guard<T>(&self, hook: impl FnOnce() -> T) -> Option<T> {
-        let result = catch_unwind(AssertUnwindSafe(hook));
-        if result.is_err() {
-            count(&self.counters.panics);
+        match catch_unwind(AssertUnwindSafe(hook)) {
+            Ok(value) => Some(value),
+            Err(payload) => {
+                count(&self.counters.panics);
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+                // Whatever comes of that is not looked into any more.
+                let _ = dropped.map_err(std::mem::forget);
+                None
+            }
         }
-        result.ok()
     }
 
     /// Tells the hook for warnings, or whoever reads standard error.

@@ -11,6 +11,7 @@
 //! | `conversions` | `TryFrom` from and to std's type and `OwnedFd` | all that std has |
 //! | `debug` | `Debug` | all |
 //! | `reading`, `writing` | `Read`, `Write`, for `T` and `&T` | streams |
+//! | `by_reference` | `Read` and `Write` for `T`, by `&T`'s | what leads to a stream |
 //!
 //! The methods' macros are called inside of an `impl`, where a type's own documentation can be added;
 //! the traits' beside the type. They find the socket by [`HasSocket`](super::HasSocket).
@@ -408,7 +409,51 @@ macro_rules! writing {
     };
 }
 
+/// `Read` and `Write` for a type whose references have them.
+macro_rules! by_reference {
+    ($type:ty) => {
+        impl std::io::Read for $type {
+            #[inline]
+            fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+                (&*self).read(buf)
+            }
+
+            fn read_vectored(
+                &mut self,
+                bufs: &mut [std::io::IoSliceMut<'_>],
+            ) -> std::io::Result<usize> {
+                (&*self).read_vectored(bufs)
+            }
+        }
+
+        impl std::io::Write for $type {
+            #[inline]
+            fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+                (&*self).write(buf)
+            }
+
+            fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+                (&*self).write_vectored(bufs)
+            }
+
+            /// Keeps its turn to the end: other writers' bytes come before or after, not in between.
+            fn write_all(&mut self, buf: &[u8]) -> std::io::Result<()> {
+                (&*self).write_all(buf)
+            }
+
+            /// Formats first, then writes.
+            fn write_fmt(&mut self, args: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+                (&*self).write_fmt(args)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                (&*self).flush()
+            }
+        }
+    };
+}
+
 pub(crate) use {
-    clones, close, conversions, deadline, deadlines, debug, descriptor, into_std, nonblocking,
-    reading, take_error, timeouts, wait_readable, wait_writable, writing,
+    by_reference, clones, close, conversions, deadline, deadlines, debug, descriptor, into_std,
+    nonblocking, reading, take_error, timeouts, wait_readable, wait_writable, writing,
 };
