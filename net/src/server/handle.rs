@@ -2,7 +2,7 @@
 
 use crate::network::Addr;
 use crate::server::config::ShutdownDeadline;
-use crate::server::registry::{Phase, Shared};
+use crate::server::registry::Shared;
 use corio::context::Context;
 use std::fmt;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl ServerHandle {
     /// A switch point.
     pub fn shutdown(&self, deadline: impl Into<ShutdownDeadline>) -> ShutdownReport {
         self.begin_shutdown(deadline);
-        self.0.wait_news(|registry| registry.report)
+        self.wait()
     }
 
     /// As [`shutdown`](Self::shutdown), but doesn't wait: for handlers and hooks.
@@ -62,17 +62,14 @@ impl ServerHandle {
         self.0.begin(deadline.into().0);
     }
 
-    /// Waits until the server has ended, whoever shuts it down: no handler runs, no listener is open. Even
-    /// if handlers don't return in time, this waits for them.
+    /// Waits until the server has been shut down, whoever does it: as [`shutdown`](Self::shutdown) waits, so that a
+    /// handler that doesn't return keeps no process from ending.
     ///
     /// # Blocking
     ///
     /// A switch point.
     pub fn wait(&self) -> ShutdownReport {
-        self.0.wait_news(|registry| {
-            let ended = registry.phase == Phase::Ended;
-            registry.report.filter(|_| ended)
-        })
+        self.0.wait_news(|registry| registry.report)
     }
 
     /// Has a shutdown begun, or ended?

@@ -314,7 +314,8 @@ impl Server {
 
     /// Shuts down when one of these signals comes, with so much time to do it.
     ///
-    /// As long as the server lives they don't do what they would do otherwise; further ones change nothing.
+    /// As long as the server lives they don't do what they would do otherwise. One that comes a second or more after
+    /// the first is impatient: what is left is closed by force at once.
     pub fn shutdown_on(mut self, signals: &[Signal], grace: Duration) -> Server {
         self.config.signals = signals.to_vec();
         self.config.signal_grace = grace;

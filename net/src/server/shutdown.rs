@@ -70,6 +70,7 @@ fn spawn(shared: &Arc<Shared>, signals: Receiver<Signal>) -> io::Result<()> {
     let supervisor = Supervisor {
         shared: Arc::clone(shared),
         forced: None,
+        signalled: None,
     };
     corio::Builder::new()
         .name(format!("{name}:supervisor"))
@@ -94,10 +95,15 @@ fn warn(shared: &Shared) {
     shared.warn(&warning);
 }
 
+/// Signals that come so soon after the first mean nothing more than it.
+const REPEATED: Duration = Duration::from_secs(1);
+
 struct Supervisor {
     shared: Arc<Shared>,
     /// When connections were closed by force.
     forced: Option<Instant>,
+    /// When the first signal came.
+    signalled: Option<Instant>,
 }
 
 /// What comes after a step.
@@ -121,10 +127,7 @@ impl Supervisor {
                 recv(shared.woken) -> _ => {}
                 recv(alarm) -> _ => {}
                 recv(signals) -> signal => match signal {
-                    Ok(_) => {
-                        let grace = shared.config.signal_grace;
-                        shared.begin(Instant::now().checked_add(grace));
-                    }
+                    Ok(_) => self.signalled(),
                     // Somebody has reset it.
                     Err(_) => signals = never(),
                 }
@@ -138,6 +141,20 @@ impl Supervisor {
         }
         drop(registry);
         shared.tell_news();
+    }
+
+    fn signalled(&mut self) {
+        let now = Instant::now();
+        match self.signalled {
+            None => {
+                self.signalled = Some(now);
+                let grace = self.shared.config.signal_grace;
+                self.shared.begin(now.checked_add(grace));
+            }
+            // Some senders send one to the process and one to its group.
+            Some(first) if now < first + REPEATED => {}
+            Some(_) => self.shared.begin(Some(now)),
+        }
     }
 
     fn step(&mut self) -> Step {
@@ -251,19 +268,25 @@ mod tests {
     use corio::channel::bounded;
     use corio::signal::SIGTERM;
 
-    /// The supervisor may run before `start` has returned.
-    #[test]
-    fn a_signal_that_comes_during_the_start_is_not_lost() {
+    fn supervised() -> (Arc<Shared>, Supervisor) {
         let mut config = Config::new(Box::new(|_| Ok(())));
         config.signal_grace = Duration::from_secs(60);
         let shared = Shared::new(config, Vec::new());
         shared.lock().loops = 1;
-        let (send, signals) = bounded(1);
-        send.send(SIGTERM).unwrap();
         let supervisor = Supervisor {
             shared: Arc::clone(&shared),
             forced: None,
+            signalled: None,
         };
+        (shared, supervisor)
+    }
+
+    /// The supervisor may run before `start` has returned.
+    #[test]
+    fn a_signal_that_comes_during_the_start_is_not_lost() {
+        let (shared, supervisor) = supervised();
+        let (send, signals) = bounded(1);
+        send.send(SIGTERM).unwrap();
         let supervisor = corio::spawn(move || supervisor.run(signals));
         // Time to take the signal too early, if it does.
         corio::sleep(Duration::from_millis(50));
@@ -275,5 +298,22 @@ mod tests {
         shared.lock().loops = 0;
         shared.wake();
         supervisor.join().unwrap();
+    }
+
+    #[test]
+    fn only_a_signal_that_comes_later_is_impatient() {
+        let (shared, mut supervisor) = supervised();
+        shared.lock().phase = Phase::Serving;
+        let now = Instant::now();
+        supervisor.signalled();
+        let deadline = shared.lock().deadline.unwrap();
+        assert!(deadline >= now + shared.config.signal_grace);
+        // As if it came at the same time, whatever the machine does meanwhile.
+        supervisor.signalled = Some(Instant::now() + REPEATED);
+        supervisor.signalled();
+        assert_eq!(shared.lock().deadline, Some(deadline));
+        supervisor.signalled = Some(now - REPEATED);
+        supervisor.signalled();
+        assert!(shared.lock().deadline.unwrap() <= Instant::now());
     }
 }
