@@ -113,7 +113,7 @@
 //! * Listeners have the longest queue that the system allows.
 //! * A name's addresses are tried as Go does, IPv6 and IPv4 raced, and resolving keeps no P.
 //! * The process's soft limit of open files is raised to the hard one when the first socket is made, as Go does;
-//!   child processes inherit that.
+//!   other than Go's, child processes inherit that.
 //!
 //! What implements `Read` and `Write` is enough for the synchronous ecosystem: rustls, httparse, tungstenite
 //! and others work unchanged.

@@ -104,7 +104,7 @@ impl<T: AsFd> Pollable<T> {
     /// # Errors
     ///
     /// [`Unsupported`](io::ErrorKind::Unsupported) for what can't be waited for because it is ready
-    /// always: regular files and directories, for which there is
+    /// always: regular files, directories, some devices; for them there is
     /// [`corio::blocking`]. Otherwise the system's, for instance if there are no more
     /// descriptors.
     pub fn new(inner: T) -> io::Result<Pollable<T>> {
@@ -113,7 +113,7 @@ impl<T: AsFd> Pollable<T> {
             if error.kind() == io::ErrorKind::PermissionDenied {
                 io::Error::new(
                     io::ErrorKind::Unsupported,
-                    "regular files and directories are always ready and can't be polled: use corio::blocking",
+                    "it can't be polled, since it is always ready (a regular file, a directory, /dev/null, ...): use corio::blocking",
                 )
             } else {
                 error

@@ -4,7 +4,7 @@ use crate::limits::{exhaust, lower_limit};
 use crate::{Scenario, word};
 use corio::Config;
 use corio::signal::SIGTERM;
-use corio_net::{Connection, Refusal, Server, ServerHandle, TcpListener};
+use corio_net::{Connection, Refusal, Server, ServerHandle, ServerWarning, TcpListener};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("server_descriptors", descriptors),
     ("server_goroutines", goroutines),
     ("server_term", term),
+    ("server_warnings", warnings),
 ];
 
 /// Far longer than anything here takes.
@@ -61,6 +62,59 @@ fn descriptors(_: &[String]) {
     let report = server.shutdown(LONG);
     println!("forced: {}", report.forced);
     println!("accepted: {}", server.stats().accepted);
+}
+
+/// A server without hooks but the one for warnings, that runs out of descriptors and then of goroutines.
+fn warnings(_: &[String]) {
+    Config::new().max_goroutines(32).init().unwrap();
+    lower_limit();
+    let (tell, told) = corio::channel::unbounded();
+    let server = Server::new(echo).on_warning(move |warning| tell.send(warning.clone()).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = server.start([listener]).unwrap();
+    let connected = |client: socket2::Socket| {
+        client.connect(&addr.into()).unwrap();
+        BufReader::new(TcpStream::from(client))
+    };
+    let client = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+
+    let first = client().unwrap();
+    let mut files = exhaust();
+    let mut first = connected(first);
+    corio_tests::yield_until(|| server.stats().accept_errors >= 4);
+    files.clear();
+    let mut line = String::new();
+    first.get_mut().write_all(b"hello\n").unwrap();
+    first.read_line(&mut line).unwrap();
+    assert_eq!(line, "hello\n");
+    let ServerWarning::Accept { listener, problem } = told.try_recv().unwrap() else {
+        panic!("another warning");
+    };
+    assert_eq!(listener.as_ip(), Some(addr));
+    assert!(problem.contains("open files"), "{problem}");
+    assert!(told.is_empty(), "told once");
+
+    let mut parked = Vec::new();
+    while let Ok(goroutine) = corio::Builder::new().spawn(corio::park) {
+        parked.push(goroutine);
+    }
+    for _ in 0..2 {
+        let mut refused = connected(client().unwrap());
+        assert!(
+            refused
+                .read_line(&mut String::new())
+                .map_or(true, |n| n == 0)
+        );
+    }
+    assert_eq!(told.recv(), Ok(ServerWarning::NoGoroutine));
+    assert!(told.is_empty(), "told once");
+    for goroutine in parked {
+        goroutine.goroutine().unpark();
+        goroutine.join().unwrap();
+    }
+    drop(first);
+    assert_eq!(server.shutdown(LONG).forced, 0);
 }
 
 /// A server that can't have goroutines, for a while.

@@ -534,6 +534,7 @@ fn what_cannot_work_is_refused_at_the_start() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
         refused(server().max_connections(0));
         refused(server().max_per_peer(0));
+        refused(server().stack_size(usize::MAX));
         refused(server().idle_timeout(Duration::ZERO));
         refused(server().read_timeout(Duration::ZERO));
         refused(server().write_timeout(Duration::ZERO));

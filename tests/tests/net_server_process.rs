@@ -101,6 +101,12 @@ fn without_goroutines_connections_are_refused_and_the_server_goes_on() {
     Process::start(&["server_goroutines"], &[]).end();
 }
 
+#[test]
+fn who_sets_no_hooks_is_warned_once() {
+    let _dog = watchdog();
+    Process::start(&["server_warnings"], &[]).end();
+}
+
 /// What the clients of a server that is ended have seen.
 #[derive(Debug, Default)]
 struct Seen {

@@ -16,7 +16,7 @@
 use crate::is_closed;
 use crate::network::{Addr, Conn};
 use crate::prim::atomic::Ordering;
-use crate::server::config::{AcceptAction, AcceptError, Backlog, Overflow, Refusal};
+use crate::server::config::{AcceptAction, AcceptError, Backlog, Overflow, Refusal, ServerWarning};
 use crate::server::connection::ConnectionInfo;
 use crate::server::registry::{Phase, Place, Port, Shared, count};
 use crate::shared::HasSocket;
@@ -227,13 +227,19 @@ impl AcceptLoop {
             return then;
         }
         count(&self.shared.counters.accept_errors);
-        if let Some(hook) = &self.shared.config.on_accept_error {
+        let hook = &self.shared.config.on_accept_error;
+        if let Some(hook) = hook {
             let failed = AcceptError {
                 error,
                 listener: &self.port().addr,
                 then,
             };
             self.shared.guard(|| hook(&failed));
+        } else if then == AcceptAction::Wait(Backoff::FIRST) {
+            self.shared.warn(&ServerWarning::Accept {
+                listener: (*self.port().addr).clone(),
+                problem: error.to_string(),
+            });
         }
         then
     }

@@ -9,6 +9,13 @@ use crate::socket::Socket;
 use crate::transfer::{self, CopyFrom, CopyTo, Duplex, End, Kind};
 use std::io;
 
+/// For [`with_context`](crate::with_context).
+impl HasSocket for Connection {
+    fn socket(&self) -> &Socket {
+        self.conn().socket()
+    }
+}
+
 impl buffer::sealed::Sealed for Connection {}
 
 impl PooledRead for Connection {

@@ -88,6 +88,17 @@ pub enum ServerWarning {
         /// How many descriptors the process may have (`RLIMIT_NOFILE`).
         limit: u64,
     },
+    /// The process or the system is short of something, and so the server doesn't accept for a while. Told
+    /// once for each row of failures, and only if there is no [hook](crate::Server::on_accept_error) for them.
+    Accept {
+        /// The address of the listener.
+        listener: Addr,
+        /// What the system said.
+        problem: String,
+    },
+    /// A connection was refused because there can be no goroutine for it: [`Refusal::NoGoroutine`]. Told
+    /// once, and only if there is no [hook](crate::Server::on_refused) for refused connections.
+    NoGoroutine,
 }
 
 impl fmt::Display for ServerWarning {
@@ -100,6 +111,12 @@ impl fmt::Display for ServerWarning {
                 f,
                 "up to {max_connections} connections don't fit into the limit of {limit} open files; \
                  raise it with `ulimit -Hn` or LimitNOFILE="
+            ),
+            ServerWarning::Accept { listener, problem } => {
+                write!(f, "accepting on {listener}: {problem}; others wait")
+            }
+            ServerWarning::NoGoroutine => f.write_str(
+                "no goroutine for a connection, which was refused: CORIO_MAX_GOROUTINES or memory is exhausted",
             ),
         }
     }

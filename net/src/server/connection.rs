@@ -175,7 +175,21 @@ impl Connection {
 
     /// A context that is cancelled when the server begins to shut down, and when the handler has returned.
     ///
-    /// Go's `Request.Context`; other than that, it doesn't tell when the client goes away.
+    /// Go's `Request.Context`; other than that, it doesn't tell when the client goes away. To end a wait on
+    /// this connection with it, or with one derived from it: [`with_context`](crate::with_context).
+    ///
+    /// ```
+    /// use corio_net::{Connection, with_context};
+    /// use std::io::{self, Read};
+    /// use std::time::Duration;
+    ///
+    /// fn handler(conn: &mut Connection) -> io::Result<()> {
+    ///     let (ctx, _cancel) = conn.context().with_timeout(Duration::from_secs(5));
+    ///     let mut header = [0; 4];
+    ///     with_context(&ctx, conn, |mut conn| conn.read_exact(&mut header))
+    /// }
+    /// # let _ = corio_net::Server::new(handler);
+    /// ```
     pub fn context(&self) -> &Context {
         let make = || self.shared().context.with_cancel();
         &self.context.get_or_init(make).0

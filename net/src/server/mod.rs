@@ -302,7 +302,8 @@ impl Server {
         self
     }
 
-    /// Is told what [`start`](Self::start) finds doubtful. Without this hook it is printed on standard error.
+    /// Is told what [`start`](Self::start) finds doubtful, and of troubles that have no hook of their own set
+    /// ([`ServerWarning`]). Without this hook it is printed on standard error.
     pub fn on_warning<F>(mut self, hook: F) -> Server
     where
         F: Fn(&ServerWarning) + Send + Sync + 'static,
@@ -326,8 +327,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// * [`InvalidInput`](io::ErrorKind::InvalidInput): no listener, a limit, rate or timeout of 0, or a
-    ///   [signal](Self::shutdown_on) that can't be caught.
+    /// * [`InvalidInput`](io::ErrorKind::InvalidInput): no listener, a limit, rate or timeout of 0, a stack
+    ///   size that can't be, or a [signal](Self::shutdown_on) that can't be caught.
     /// * [`OutOfMemory`](io::ErrorKind::OutOfMemory): there can be no goroutine for each listener and one
     ///   for the server.
     /// * A listener is closed.

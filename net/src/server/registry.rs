@@ -22,8 +22,8 @@
 //! and no places taken.
 
 use crate::network::{Addr, Conn, Listener};
-use crate::prim::atomic::{AtomicU64, Ordering};
-use crate::server::config::{Config, Refusal};
+use crate::prim::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::server::config::{Config, Refusal, ServerWarning};
 use crate::server::connection::{ConnectionInfo, ConnectionState, Peer};
 use crate::server::handle::{ServerStats, ShutdownReport};
 use crate::server::state::{State, Word};
@@ -32,6 +32,7 @@ use corio::context::{CancelFunc, Context};
 use corio::sync::{Condvar, Mutex, MutexGuard};
 use governor::DefaultDirectRateLimiter;
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     /// How many connections have got a number.
     pub(super) ids: AtomicU64,
+    /// [`ServerWarning::NoGoroutine`] was told.
+    pub(super) told_no_goroutine: AtomicBool,
     registry: Mutex<Registry>,
     /// A place is free, or the phase has changed.
     room: Condvar,
@@ -145,6 +148,7 @@ impl Shared {
             cancel,
             counters: Counters::default(),
             ids: AtomicU64::new(0),
+            told_no_goroutine: AtomicBool::new(false),
             registry: Mutex::new(Registry {
                 phase: Phase::Starting,
                 connections: HashMap::new(),
@@ -237,6 +241,17 @@ impl Shared {
                 let _ = dropped.map_err(std::mem::forget);
                 None
             }
+        }
+    }
+
+    /// Tells the hook for warnings, or whoever reads standard error.
+    pub(super) fn warn(&self, warning: &ServerWarning) {
+        match &self.config.on_warning {
+            Some(hook) => {
+                self.guard(|| hook(warning));
+            }
+            // Not `eprintln!`, which panics if that is closed.
+            None => drop(writeln!(io::stderr(), "{}: {warning}", self.config.name)),
         }
     }
 

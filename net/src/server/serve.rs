@@ -2,7 +2,8 @@
 
 use crate::metrics;
 use crate::network::Conn;
-use crate::server::config::{Admission, Refusal};
+use crate::prim::atomic::Ordering;
+use crate::server::config::{Admission, Refusal, ServerWarning};
 use crate::server::connection::{Connection, ConnectionInfo, ConnectionState};
 use crate::server::registry::{Entry, Place, Shared, count};
 use crate::shared::HasSocket;
@@ -74,6 +75,11 @@ impl Shared {
             let _ = conn
                 .socket()
                 .control(|fd| SockRef::from(&fd).set_linger(Some(Duration::ZERO)));
+            if refusal == Refusal::NoGoroutine
+                && !self.told_no_goroutine.swap(true, Ordering::Relaxed)
+            {
+                self.warn(&ServerWarning::NoGoroutine);
+            }
         }
     }
 }

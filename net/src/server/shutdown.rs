@@ -28,6 +28,11 @@ const UNWINDING: Duration = Duration::from_secs(1);
 /// See [`Server::start`](crate::Server::start).
 pub(super) fn start(config: Config, listeners: Vec<Listener>) -> io::Result<ServerHandle> {
     config.check()?;
+    if let Some(bytes) = config.stack_size {
+        // The runtime knows what sizes there can be, and says so.
+        let sample = corio::Builder::new().stack_size(bytes);
+        drop(sample.spawn(|| ())?);
+    }
     if listeners.is_empty() {
         let problem = "a server needs a listener";
         return Err(io::Error::new(ErrorKind::InvalidInput, problem));
@@ -86,12 +91,7 @@ fn warn(shared: &Shared) {
         max_connections,
         limit,
     };
-    match &shared.config.on_warning {
-        Some(hook) => {
-            shared.guard(|| hook(&warning));
-        }
-        None => eprintln!("{}: {warning}", shared.config.name),
-    }
+    shared.warn(&warning);
 }
 
 struct Supervisor {
