@@ -133,7 +133,8 @@
 //! | `shared` | what all types of sockets have |
 //! | `option`, `resolve`; `tcp`, `udp`, `unix`, `pipe`, `pollable` | the types |
 //!
-//! So far nothing of the runtime is used but its contract with reactors. What is above uses it as any program may:
+//! So far nothing of the runtime is used but its contract with reactors (and a semaphore, by `resolve`). What is
+//! above uses it as any program may:
 //!
 //! | in this order | |
 //! | --- | --- |
