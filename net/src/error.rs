@@ -1,17 +1,17 @@
-//! The errors of this crate's own: a socket was closed under an operation; and what could not be
+//! The errors of this crate's own: a socket, or a pool of connections, was closed under an operation; and what could not be
 //! dialled, or listened on.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// Inside of the `io::Error` that an operation on a closed socket returns.
+/// Inside of the `io::Error` that an operation on something closed returns; the text says on what.
 #[derive(Debug)]
-struct Closed;
+struct Closed(&'static str);
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("use of closed network connection")
+        f.write_str(self.0)
     }
 }
 
@@ -20,7 +20,15 @@ impl Error for Closed {}
 /// The error of operations on a socket closed by `close`.
 #[cold]
 pub(crate) fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, Closed)
+    let closed = Closed("use of closed network connection");
+    io::Error::new(io::ErrorKind::NotConnected, closed)
+}
+
+/// The error of those who want a connection of a pool that was closed.
+#[cold]
+pub(crate) fn pool_closed() -> io::Error {
+    let closed = Closed("the connection pool is closed");
+    io::Error::new(io::ErrorKind::NotConnected, closed)
 }
 
 /// The error of operations that ran out of time, by a timeout or by a deadline.
@@ -111,7 +119,8 @@ impl Error for OpError {
     }
 }
 
-/// Was the operation ended, or refused, because the socket was closed by its `close` method?
+/// Was the operation ended, or refused, because the socket was closed by its `close` method? Or the
+/// [`ConnPool`](crate::ConnPool) by its?
 ///
 /// Such errors have [`ErrorKind::NotConnected`](io::ErrorKind::NotConnected), which other errors have
 /// too; this function tells them apart. It is Go's `errors.Is(err, net.ErrClosed)`.
@@ -143,6 +152,7 @@ mod tests {
     #[test]
     fn only_our_own_error_counts_as_closed() {
         assert!(is_closed(&closed()));
+        assert!(is_closed(&pool_closed()));
         assert!(!is_closed(&io::ErrorKind::NotConnected.into()));
         assert!(!is_closed(&io::Error::other(
             "use of closed network connection"

@@ -142,7 +142,7 @@
 //! | `buffer`, `transfer` | pooled buffers; copying |
 //! | `network` | `listen`, `dial`, contexts, inherited listeners |
 //! | `server` | a connection's `state`, the `registry`, `accept`, `serve`, `shutdown` |
-//! | `conn_pool` | its books, `core`; its goroutine, `keeper` |
+//! | `conn_pool` | its books, `attempts` and `core`; its goroutines, `connect` and `keeper` |
 //!
 //! `models` explores `word` and `direction` by loom, as they are; the tests in `server/state.rs` do so for a
 //! connection's state.

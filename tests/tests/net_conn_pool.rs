@@ -336,7 +336,151 @@ fn the_context_ends_an_attempt_at_the_connect_timeout() {
         });
         assert_timed_out(pool.get());
         assert_timed_out(pool.get());
-        assert_eq!(pool.stats().connect_errors, 2);
+        yield_until(|| pool.stats().connecting == 0);
+        let stats = pool.stats();
+        assert_eq!((stats.open, stats.waiting), (0, 0), "{stats:?}");
+        // Of each call the function's error, or, if that came too late, the pool's own.
+        assert!(stats.connect_errors > 0, "{stats:?}");
+        assert!(
+            stats.connect_errors + stats.connect_timeouts >= 2,
+            "{stats:?}"
+        );
+    });
+}
+
+#[test]
+fn nobody_waits_for_an_attempt_beyond_the_connect_timeout() {
+    everywhere(|_| {
+        let server = Server::new();
+        let pool = server.pool(|b| b.max(1).connect_timeout(SHORT));
+        server.slow.store(true, SeqCst);
+        let start = Instant::now();
+        let error = pool.get().unwrap_err();
+        assert!(start.elapsed() >= SHORT);
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(
+            error.to_string(),
+            format!("timed out connecting: it took longer than the connect timeout of {SHORT:?}")
+        );
+        // The attempt keeps its place; it is waited for again, as long.
+        let start = Instant::now();
+        assert_timed_out(pool.get_timeout(LONG));
+        assert!(start.elapsed() >= SHORT);
+        assert_timed_out(pool.get_with(&Context::background()));
+        let stats = pool.stats();
+        assert_eq!((stats.connecting, stats.waiting), (1, 0), "{stats:?}");
+        assert_eq!((stats.connect_timeouts, stats.timeouts), (3, 0));
+        // What it makes at last is the next one's.
+        server.slow.store(false, SeqCst);
+        yield_until(|| pool.stats().idle == 1);
+        assert_eq!(pool.get().unwrap().number, 1);
+        assert_at_rest(&pool, server);
+    });
+}
+
+#[test]
+fn an_attempt_that_is_overdue_serves_who_waits_when_it_ends() {
+    everywhere(|cast| {
+        let server = Server::new();
+        let pool = server.pool(|b| b.max(1).connect_timeout(SHORT));
+        server.slow.store(true, SeqCst);
+        assert_timed_out(pool.get());
+        let patient = {
+            let pool = pool.clone();
+            cast.spawn(move || {
+                loop {
+                    match pool.get() {
+                        Ok(conn) => break conn.number,
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+                    }
+                }
+            })
+        };
+        yield_until(|| pool.stats().connect_timeouts >= 2);
+        server.slow.store(false, SeqCst);
+        assert_eq!(patient.join(), 1);
+        assert_at_rest(&pool, server);
+    });
+}
+
+#[test]
+fn attempts_that_hang_take_no_more_than_all_places_and_all_callers_are_told() {
+    everywhere(|cast| {
+        let server = Server::new();
+        let pool = server.pool(|b| b.max(3).min_idle(0).connect_timeout(SHORT));
+        // (It may have come too late for the one who asked.)
+        drop(pool.get());
+        yield_until(|| pool.stats().idle == 1);
+        let held = pool.try_get().unwrap();
+        server.slow.store(true, SeqCst);
+        let tasks: Vec<_> = (0..7)
+            .map(|_| {
+                let pool = pool.clone();
+                cast.spawn(move || assert_timed_out(pool.get()))
+            })
+            .collect();
+        tasks.into_iter().for_each(Task::join);
+        let stats = pool.stats();
+        assert_eq!((stats.connecting, stats.in_use), (2, 1), "{stats:?}");
+        // Who waits gets what is given back, whatever hangs.
+        drop(held);
+        assert_eq!(pool.get().unwrap().number, 1);
+        server.slow.store(false, SeqCst);
+        yield_until(|| pool.stats().idle == 3);
+        assert_eq!(server.most.load(SeqCst), 3);
+        assert_at_rest(&pool, server);
+    });
+}
+
+#[test]
+fn the_error_of_an_overdue_attempt_is_nobodys_and_its_place_is_given_back() {
+    everywhere(|_| {
+        let server = Server::new();
+        let pool = server.pool(|b| b.max(1).connect_timeout(SHORT));
+        server.slow.store(true, SeqCst);
+        server.down.store(true, SeqCst);
+        assert_timed_out(pool.get());
+        server.slow.store(false, SeqCst);
+        yield_until(|| pool.stats().connecting == 0);
+        assert_eq!((pool.stats().open, pool.stats().connect_errors), (0, 1));
+        // The same of one that ends after the pool.
+        server.slow.store(true, SeqCst);
+        server.down.store(false, SeqCst);
+        assert_timed_out(pool.get());
+        pool.close();
+        server.slow.store(false, SeqCst);
+        yield_until(|| pool.stats().connecting == 0);
+        yield_until(|| server.live() == 0);
+        assert_eq!(pool.stats().open, 0);
+    });
+}
+
+#[test]
+fn errors_say_what_the_caller_waited_for() {
+    everywhere(|_| {
+        let server = Server::new();
+        let pool = server.pool(|b| b.max(2));
+        let held = pool.get().unwrap();
+        server.slow.store(true, SeqCst);
+        let error = pool.get_timeout(SHORT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(
+            error.to_string(),
+            "timed out waiting for a connection of the pool (1 in use, 1 connecting)"
+        );
+        server.slow.store(false, SeqCst);
+        let other = pool.get().unwrap();
+        let error = pool.get_deadline(Instant::now()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(
+            error.to_string(),
+            "timed out waiting for a connection of the pool (2 in use)"
+        );
+        drop([held, other]);
+        pool.close();
+        let error = pool.get().unwrap_err();
+        assert!(is_closed(&error));
+        assert_eq!(error.to_string(), "the connection pool is closed");
     });
 }
 

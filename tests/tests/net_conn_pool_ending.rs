@@ -7,11 +7,12 @@ mod net_support;
 use conn_pool_support::{Server, assert_at_rest, waits_for};
 use corio::context::Context;
 use corio::testing::assert_no_leaks;
-use corio_net::TcpStream;
 use corio_net::conn_pool::{Builder, ConnPool, PooledConn, is_quiet};
+use corio_net::{BufferPool, TcpStream, copy_bidirectional, with_context};
 use corio_tests::{panic_text, yield_until};
 use net_support::*;
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
@@ -242,9 +243,7 @@ fn dropping_a_connection_may_panic() {
 fn sockets_that_are_not_quiet_are_replaced() {
     everywhere(|_| {
         let (listener, addr) = listen();
-        let pool = Builder::new()
-            .max(1)
-            .check(|conn: &mut TcpStream| is_quiet(conn));
+        let pool = Builder::new().max(1).check(is_quiet);
         let pool = pool.build(move || TcpStream::connect(addr));
         let accept = || listener.accept().unwrap().0;
         let visit = || pool.get().unwrap().local_addr().unwrap();
@@ -277,6 +276,30 @@ fn sockets_that_are_not_quiet_are_replaced() {
         drop(conn);
         assert_ne!(visit(), fourth);
         assert_eq!(pool.stats().unhealthy_closed, 4);
+    });
+}
+
+#[test]
+fn a_pooled_connection_is_taken_where_its_connection_is() {
+    static BUFFERS: BufferPool = BufferPool::new(16);
+    everywhere(|cast| {
+        let (listener, addr) = listen();
+        let pool = ConnPool::new(move || TcpStream::connect(addr));
+        let pooled = || (pool.get().unwrap(), listener.accept().unwrap().0);
+        let ((mut a, mut a_peer), (b, mut b_peer)) = (pooled(), pooled());
+        assert!(is_quiet(&mut a));
+        with_context(&Context::background(), &a, |a| (&**a).write_all(b"ping")).unwrap();
+        a_peer.read_exact(&mut [0; 4]).unwrap();
+        a_peer.write_all(b"pong").unwrap();
+        assert_eq!(&*BUFFERS.read(&a).unwrap(), b"pong");
+        let proxy = cast.spawn(move || copy_bidirectional(&a, &b).unwrap());
+        a_peer.write_all(b"there").unwrap();
+        a_peer.shutdown(Shutdown::Write).unwrap();
+        let mut text = String::new();
+        b_peer.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "there");
+        drop(b_peer);
+        assert_eq!(proxy.join(), (5, 0));
     });
 }
 

@@ -21,11 +21,17 @@
 //! that comes too late for it is the next one's. An attempt belongs to nobody: its result, or error, is
 //! the first waiter's.
 //!
+//! Waiting for an attempt ends with the connect timeout: then the attempt is [overdue](super::attempts), and
+//! the first waiter gets an error, unless it came so late that it hasn't waited that long; that one waits for
+//! another attempt, new or overdue. What an overdue attempt makes is as good as any connection; its
+//! error is nobody's. The clock is the waiters': each looks after the attempts when the first of them
+//! falls due ([`State::next_look`]), so there is no goroutine or timer for it, and no look if nobody waits.
+//!
 //! **Invariants**, whenever the lock is free and the pool is open:
 //!
 //! 1. Nobody waits while a connection is idle.
-//! 2. There are as many attempts as waiters, or more, or all places are taken ([`State::replenish`]):
-//!    a waiter always has something to wait for.
+//! 2. There are as many awaited attempts as waiters, or more, or all places are taken and no attempt is
+//!    overdue ([`State::replenish`]): a waiter always has something to wait for.
 //! 3. Waiters are served in the order in which they came to the pool: their tickets. One that got a
 //!    connection which turns out to be broken waits again with the ticket it has.
 //!
@@ -37,14 +43,14 @@
 //! under it is short and none of the user's.
 
 use super::Stats;
-use crate::error::closed;
+use super::attempts::Attempts;
+use crate::error::pool_closed;
 use crate::prim::{Mutex, MutexGuard};
-use corio::channel::{Receiver, Sender, bounded};
+use corio::channel::{Receiver, Sender, at, bounded, never};
 use corio::context::{CancelFunc, Context};
-use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,11 +78,13 @@ pub(super) type Check<C> = Box<dyn Fn(&mut C) -> bool + Send + Sync>;
 /// See the module's head.
 pub(super) struct Core<C: Send + 'static> {
     pub(super) limits: Limits,
-    connect: Connect<C>,
+    pub(super) connect: Connect<C>,
     check: Option<Check<C>>,
+    /// How long attempts are awaited.
+    patience: Option<Duration>,
     state: Mutex<State<C>>,
     /// Cancelled when the pool is closed; attempts have it.
-    root: Context,
+    pub(super) root: Context,
     cancel: CancelFunc,
     /// Wakes the [`keeper`](super::keeper).
     pub(super) wake: Sender<()>,
@@ -87,8 +95,7 @@ pub(super) struct State<C: Send + 'static> {
     pub(super) closed: bool,
     /// Places taken.
     pub(super) places: usize,
-    /// Attempts under way.
-    pub(super) attempts: usize,
+    pub(super) attempts: Attempts,
     /// Least recently used first.
     pub(super) idle: VecDeque<Entry<C>>,
     pub(super) waiters: BTreeMap<u64, Waiter<C>>,
@@ -148,7 +155,7 @@ impl<C: Send + 'static> Drop for Place<C> {
         let Some(core) = self.0.take() else { return };
         let mut state = core.lock();
         state.places -= 1;
-        let attempts = state.replenish(&core.limits);
+        let attempts = state.replenish(&core);
         core.look_after(&mut state);
         drop(state);
         core.start(attempts);
@@ -166,25 +173,65 @@ pub(super) enum Until<'a> {
 /// What a caller finds.
 enum Found<C: Send + 'static> {
     Idle(Member<C>),
-    Queued(u64, Receiver<Delivery<C>>),
+    Queued(Ticket<C>),
+}
+
+/// A place in the queue.
+struct Ticket<C: Send + 'static> {
+    number: u64,
+    delivery: Receiver<Delivery<C>>,
+    /// When to look after the attempts.
+    look: Option<Instant>,
 }
 
 impl<C: Send + 'static> State<C> {
-    /// Restores invariant 2; the caller starts as many attempts after it has unlocked.
+    /// Restores invariant 2; the caller starts these attempts after it has unlocked.
     #[must_use]
-    fn replenish(&mut self, limits: &Limits) -> usize {
-        if self.closed {
-            return 0;
+    pub(super) fn replenish(&mut self, core: &Core<C>) -> Range<u64> {
+        let wanted = self.waiters.len().saturating_sub(self.attempts.awaited());
+        if self.closed || wanted == 0 {
+            return 0..0;
         }
-        let wanted = self.waiters.len().saturating_sub(self.attempts);
-        self.reserve(wanted.min(limits.max - self.places))
+        let new = wanted.min(core.limits.max - self.places);
+        self.attempts.renew(wanted - new, core.due());
+        self.reserve(core, new)
     }
 
-    /// Takes places for attempts, of which there must be so many.
-    pub(super) fn reserve(&mut self, attempts: usize) -> usize {
+    /// Takes places for attempts, of which there must be so many; the caller starts them.
+    #[must_use]
+    pub(super) fn reserve(&mut self, core: &Core<C>, attempts: usize) -> Range<u64> {
+        if attempts == 0 {
+            return 0..0;
+        }
         self.places += attempts;
-        self.attempts += attempts;
-        attempts
+        self.attempts.begin(attempts, core.due())
+    }
+
+    /// Ends the waiting for attempts whose time is over; the caller starts these others.
+    #[must_use]
+    fn expire(&mut self, core: &Core<C>, now: Instant) -> Range<u64> {
+        while self.attempts.fall_due(now) {
+            let since = self.waiters.values().next().map(|first| first.since);
+            if since
+                .is_some_and(|since| core.patience <= Some(now.saturating_duration_since(since)))
+            {
+                self.stats.connect_timeouts += 1;
+                // It comes back if the waiter was unwound.
+                let _ = self.deliver(Err(core.overdue()));
+            }
+        }
+        self.replenish(core)
+    }
+
+    /// When a waiter has to look after the attempts: when the first falls due. One that begins later isn't due
+    /// before a look that is as far ahead as if it began now.
+    fn next_look(&self, core: &Core<C>) -> Option<Instant> {
+        self.attempts.first_due().or_else(|| core.due())
+    }
+
+    /// Connections that users have.
+    pub(super) fn in_use(&self) -> usize {
+        self.places - self.attempts.len() - self.idle.len()
     }
 
     fn first_waiter(&mut self) -> Option<Waiter<C>> {
@@ -194,7 +241,7 @@ impl<C: Send + 'static> State<C> {
     }
 
     /// Hands something to the first waiter; returns it if there is none.
-    fn deliver(&mut self, mut delivery: Delivery<C>) -> Result<(), Delivery<C>> {
+    pub(super) fn deliver(&mut self, mut delivery: Delivery<C>) -> Result<(), Delivery<C>> {
         while let Some(waiter) = self.first_waiter() {
             // There is room: a waiter gets one. But it may have been unwound.
             match waiter.to.try_send(delivery) {
@@ -207,17 +254,23 @@ impl<C: Send + 'static> State<C> {
 }
 
 impl<C: Send + 'static> Core<C> {
-    pub(super) fn new(limits: Limits, connect: Connect<C>, check: Option<Check<C>>) -> Self {
+    pub(super) fn new(
+        limits: Limits,
+        patience: Option<Duration>,
+        connect: Connect<C>,
+        check: Option<Check<C>>,
+    ) -> Self {
         let (root, cancel) = Context::background().with_cancel();
         let (wake, woken) = bounded(1);
         Core {
             limits,
             connect,
             check,
+            patience,
             state: Mutex::new(State {
                 closed: false,
                 places: 0,
-                attempts: 0,
+                attempts: Attempts::default(),
                 idle: VecDeque::new(),
                 waiters: BTreeMap::new(),
                 next_ticket: 0,
@@ -235,6 +288,11 @@ impl<C: Send + 'static> Core<C> {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<C>> {
         self.state.lock()
+    }
+
+    /// When an attempt that is awaited from now on becomes overdue.
+    fn due(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.patience?)
     }
 
     /// Is there something about this connection, idle or just given back, that ends its time?
@@ -282,7 +340,7 @@ impl<C: Send + 'static> Core<C> {
         loop {
             let (member, new) = match found {
                 Found::Idle(member) => (member, false),
-                Found::Queued(ticket, delivery) => self.wait(ticket, &delivery, until)?,
+                Found::Queued(ticket) => self.wait(ticket, until)?,
             };
             if new {
                 return Ok(member);
@@ -314,9 +372,9 @@ impl<C: Send + 'static> Core<C> {
     fn take_or_queue(self: &Arc<Self>, ticket: &mut Option<u64>) -> io::Result<Found<C>> {
         let mut state = self.lock();
         if state.closed {
-            return Err(closed());
+            return Err(pool_closed());
         }
-        let ticket = *ticket.get_or_insert_with(|| {
+        let number = *ticket.get_or_insert_with(|| {
             state.next_ticket += 1;
             state.next_ticket
         });
@@ -327,49 +385,62 @@ impl<C: Send + 'static> Core<C> {
         }
         let (to, delivery) = bounded(1);
         let since = Instant::now();
-        state.waiters.insert(ticket, Waiter { to, since });
+        let waiter = Waiter { to, since };
+        state.waiters.insert(number, waiter);
         state.stats.waits += 1;
-        let attempts = state.replenish(&self.limits);
+        // There may be attempts that fell due while nobody waited.
+        let attempts = state.expire(self, since);
+        let look = state.next_look(self);
         self.look_after(&mut state);
         drop(state);
         self.start(attempts);
-        Ok(Found::Queued(ticket, delivery))
+        Ok(Found::Queued(Ticket {
+            number,
+            delivery,
+            look,
+        }))
     }
 
     fn wait(
-        &self,
-        ticket: u64,
-        delivery: &Receiver<Delivery<C>>,
+        self: &Arc<Self>,
+        ticket: Ticket<C>,
         until: Until<'_>,
     ) -> io::Result<(Member<C>, bool)> {
-        // Closing drops the sender.
-        let received = match until {
-            Until::Forever => Some(delivery.recv().ok()),
-            Until::Time(at) => match delivery.recv_deadline(at) {
-                Err(error) if error.is_timeout() => None,
-                received => Some(received.ok()),
-            },
-            Until::Done(ctx) => corio::select! {
-                recv(delivery) -> received => Some(received.ok()),
-                recv(ctx.done()) -> _ => None,
-            },
-        };
-        if let Some(received) = received {
-            return received.unwrap_or_else(|| Err(closed()));
+        let Ticket {
+            number,
+            delivery,
+            mut look,
+        } = ticket;
+        loop {
+            match listen(&delivery, until, look) {
+                // Closing drops the sender.
+                Heard::Delivery(received) => {
+                    return received.unwrap_or_else(|| Err(pool_closed()));
+                }
+                Heard::Look => {
+                    let mut state = self.lock();
+                    let attempts = state.expire(self, Instant::now());
+                    look = state.next_look(self);
+                    drop(state);
+                    self.start(attempts);
+                }
+                Heard::End => break,
+            }
         }
         let mut state = self.lock();
-        if let Some(waiter) = state.waiters.remove(&ticket) {
+        if let Some(waiter) = state.waiters.remove(&number) {
             state.stats.wait_time += waiter.since.elapsed();
             state.stats.timeouts += 1;
+            let (in_use, connecting) = (state.in_use(), state.attempts.len());
             drop(state);
             return Err(match until {
                 Until::Done(ctx) => ctx.check().expect_err("it is done").into(),
-                _ => io::ErrorKind::TimedOut.into(),
+                _ => given_up(in_use, connecting),
             });
         }
         drop(state);
         // It came in the last moment: under the lock, before we had it.
-        delivery.try_recv().unwrap_or_else(|_| Err(closed()))
+        delivery.try_recv().unwrap_or_else(|_| Err(pool_closed()))
     }
 
     /// The connection as the result, if it may be used.
@@ -420,7 +491,7 @@ impl<C: Send + 'static> Member<C> {
 impl<C: Send + 'static> Core<C> {
     /// Gives a connection that has a place to the first waiter, or makes it idle, or returns it to be
     /// closed.
-    fn settle(
+    pub(super) fn settle(
         self: &Arc<Self>,
         state: &mut State<C>,
         entry: Entry<C>,
@@ -484,84 +555,46 @@ impl<C: Send + 'static> Core<C> {
     }
 }
 
-// ---- connecting ----
+/// What ends a waiter's sleep.
+enum Heard<C: Send + 'static> {
+    /// `None`: the pool was closed.
+    Delivery(Option<Delivery<C>>),
+    Look,
+    End,
+}
 
-impl<C: Send + 'static> Core<C> {
-    /// Starts attempts for which there are places.
-    pub(super) fn start(self: &Arc<Self>, attempts: usize) {
-        let mut left = attempts;
-        while left > 0 {
-            left -= 1;
-            let core = Arc::clone(self);
-            let builder = corio::Builder::new().name("conn pool: connect".to_owned());
-            if let Err(error) = builder.spawn(move || core.attempt()) {
-                left += self.failed(error);
-            }
-        }
-    }
-
-    fn attempt(self: Arc<Self>) {
-        let (ctx, cancel) = match self.limits.connect_timeout {
-            Some(timeout) => self.root.with_timeout(timeout),
-            None => self.root.with_cancel(),
+fn listen<C: Send + 'static>(
+    delivery: &Receiver<Delivery<C>>,
+    until: Until<'_>,
+    look: Option<Instant>,
+) -> Heard<C> {
+    if let Until::Done(ctx) = until {
+        let look = look.map_or_else(never, at);
+        return corio::select! {
+            recv(delivery) -> received => Heard::Delivery(received.ok()),
+            recv(ctx.done()) -> _ => Heard::End,
+            recv(look) -> _ => Heard::Look,
         };
-        let result = catch_unwind(AssertUnwindSafe(|| (self.connect)(&ctx)));
-        cancel.cancel();
-        match result {
-            Ok(Ok(conn)) => self.succeeded(conn),
-            Ok(Err(error)) => self.start(self.failed(error)),
-            Err(panic) => {
-                let text = format!("connecting panicked: {}", said(&*panic));
-                self.start(self.failed(io::Error::other(text)));
-                // Last, as it may panic.
-                drop(panic);
-            }
-        }
     }
-
-    fn succeeded(self: &Arc<Self>, conn: C) {
-        let now = Instant::now();
-        let entry = Entry {
-            conn,
-            created: now,
-            used: now,
-        };
-        let mut state = self.lock();
-        state.attempts -= 1;
-        state.stats.connects += 1;
-        state.failures = 0;
-        state.retry_at = None;
-        let rest = self.settle(&mut state, entry, true);
-        // It may have been meant for the minimum, and gone to a waiter.
-        self.look_after(&mut state);
-        drop(state);
-        drop(rest.map(|entry| self.member(entry)));
-    }
-
-    /// Gives the place of an attempt back, and its error to the first waiter; returns how many attempts
-    /// to start.
-    #[must_use]
-    fn failed(self: &Arc<Self>, error: io::Error) -> usize {
-        let mut state = self.lock();
-        state.attempts -= 1;
-        state.places -= 1;
-        state.stats.connect_errors += 1;
-        state.failures = state.failures.saturating_add(1);
-        state.retry_at = Some(Instant::now() + super::keeper::pause(state.failures));
-        // If nobody waits it was for the keeper, who sees that one is missing.
-        let rest = state.deliver(Err(error));
-        let attempts = state.replenish(&self.limits);
-        self.look_after(&mut state);
-        drop(state);
-        // An error may be of the user's making: it is dropped without the lock.
-        drop(rest);
-        attempts
+    let end = match until {
+        Until::Time(end) => Some(end),
+        _ => None,
+    };
+    let Some(first) = end.into_iter().chain(look).min() else {
+        return Heard::Delivery(delivery.recv().ok());
+    };
+    match delivery.recv_deadline(first) {
+        Err(error) if error.is_timeout() && end == Some(first) => Heard::End,
+        Err(error) if error.is_timeout() => Heard::Look,
+        received => Heard::Delivery(received.ok()),
     }
 }
 
-/// What a panic said.
-fn said(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("something that is no text")
+/// The error of a caller whose time is up.
+fn given_up(in_use: usize, connecting: usize) -> io::Error {
+    let mut text = format!("timed out waiting for a connection of the pool ({in_use} in use");
+    if connecting > 0 {
+        text += &format!(", {connecting} connecting");
+    }
+    io::Error::new(io::ErrorKind::TimedOut, text + ")")
 }

@@ -1,6 +1,10 @@
 //! [`PooledConn`]: a connection that goes back to its pool.
 
 use super::core::Member;
+use crate::buffer::{self, Late, PooledRead};
+use crate::shared::HasSocket;
+use crate::socket::Socket;
+use crate::transfer::{self, CopyFrom, CopyTo, Duplex, End};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::ops::{Deref, DerefMut};
@@ -136,6 +140,49 @@ impl<C: Write + Send + 'static> Write for PooledConn<C> {
 
     fn flush(&mut self) -> io::Result<()> {
         (**self).flush()
+    }
+}
+
+/// For [`with_context`](crate::with_context) and [`is_quiet`](super::is_quiet).
+impl<C: HasSocket + Send + 'static> HasSocket for PooledConn<C> {
+    fn socket(&self) -> &Socket {
+        (**self).socket()
+    }
+}
+
+impl<C: PooledRead + Send + 'static> buffer::sealed::Sealed for PooledConn<C> {}
+
+/// For [`BufferPool`](crate::BufferPool) and [`PooledReader`](crate::PooledReader).
+impl<C: PooledRead + Send + 'static> PooledRead for PooledConn<C> {
+    fn read_late(&self, late: &mut Late<'_>) -> io::Result<usize> {
+        (**self).read_late(late)
+    }
+
+    fn read_into(&self, buf: &mut [u8]) -> io::Result<usize> {
+        (**self).read_into(buf)
+    }
+}
+
+impl<C: transfer::sealed::Sealed + Send + 'static> transfer::sealed::Sealed for PooledConn<C> {}
+
+/// For [`copy`](crate::copy).
+impl<C: CopyFrom + Send + 'static> CopyFrom for PooledConn<C> {
+    fn source(&self) -> End<'_> {
+        (**self).source()
+    }
+}
+
+/// For [`copy`](crate::copy).
+impl<C: CopyTo + Send + 'static> CopyTo for PooledConn<C> {
+    fn destination(&self) -> End<'_> {
+        (**self).destination()
+    }
+}
+
+/// For [`copy_bidirectional`](crate::copy_bidirectional).
+impl<C: Duplex + Send + 'static> Duplex for PooledConn<C> {
+    fn stream(&self) -> &Socket {
+        (**self).stream()
     }
 }
 

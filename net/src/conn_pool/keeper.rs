@@ -7,9 +7,11 @@
 //!
 //! Connections for the minimum are made without anybody waiting for the result, so after a failure the
 //! next attempt waits, twice as long each time ([`pause`]); otherwise an unreachable server would be
-//! asked in a loop. Callers that wait for a connection don't wait for that.
+//! asked in a loop. An attempt that is overdue still counts as one for the minimum: connecting that hangs mustn't
+//! take all places for nobody. Callers that wait for a connection don't wait for that.
 
 use super::core::{Core, Entry, Keeper, State};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,14 +30,14 @@ pub(super) fn pause(failures: u32) -> Duration {
 /// What the keeper found to do.
 struct Chores<C> {
     stale: Vec<Entry<C>>,
-    attempts: usize,
+    attempts: Range<u64>,
     until: Option<Instant>,
 }
 
 impl<C: Send + 'static> Core<C> {
     /// How many connections there are too few, as far as there are places.
     fn shortfall(&self, state: &State<C>) -> usize {
-        let spare = state.attempts.saturating_sub(state.waiters.len());
+        let spare = state.attempts.len().saturating_sub(state.waiters.len());
         self.limits
             .min_idle
             .saturating_sub(state.idle.len() + spare)
@@ -112,7 +114,7 @@ impl<C: Send + 'static> Core<C> {
             attempts = 0;
             until = until.into_iter().chain([retry_at]).min();
         }
-        state.reserve(attempts);
+        let attempts = state.reserve(self, attempts);
         state.keeper = Keeper::Until(until);
         Some(Chores {
             stale,

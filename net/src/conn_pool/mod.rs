@@ -3,11 +3,13 @@
 //! The model is the pool in Go's database/sql, with what r2d2 and deadpool have in addition: a minimum,
 //! a check before a connection is given out.
 //!
-//! For readers of the code: `core` is the pool's books and all that happens to a connection, `keeper`
-//! the goroutine that looks after the idle ones, `guard` what a user holds; here are handle, settings
+//! For readers of the code: `attempts` are the books of connecting, `core` those of the pool, with all that
+//! happens to a connection, `connect` is what runs an attempt, `keeper` the goroutine that looks after the idle ones, `guard` what a user holds; here are handle, settings
 //! and figures. Who keeps whom alive: handles own an `Owner`, whose drop closes the pool; connections
 //! in use, attempts and keeper own the core alone. So a forgotten pool ends with its last handle.
 
+mod attempts;
+mod connect;
 mod core;
 mod guard;
 mod keeper;
@@ -30,6 +32,10 @@ const MAX: usize = 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection stays idle, unless the builder says otherwise. r2d2's default.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How much later than its context a function that connects is given up, at most.
+const GRACE: Duration = Duration::from_secs(1);
+/// Waiters look after attempts that often at most.
+const LEAST_PATIENCE: Duration = Duration::from_millis(1);
 
 /// Connections to a server, made when they are needed, kept, and reused.
 ///
@@ -74,7 +80,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 ///
 /// It is done by goroutines of the pool's own. Who waits gets what comes first, a connection given back
 /// by somebody or a new one; who gives up waiting leaves its connection, when it is made, to the next.
-/// An error goes to whoever waits longest.
+/// An error goes to whoever waits longest. Nobody waits for one attempt longer than the
+/// [connect timeout](Builder::connect_timeout), 30 s unless it is set.
 ///
 /// # Counterpart
 ///
@@ -98,7 +105,8 @@ impl<C: Send + 'static> Drop for Owner<C> {
 }
 
 impl<C: Send + 'static> ConnPool<C> {
-    /// A pool with the [`Builder`]'s defaults: `connect` makes a connection.
+    /// A pool with the [`Builder`]'s defaults: `connect` makes a connection. Callers wait for it for 30 s, the
+    /// default [connect timeout](Builder::connect_timeout).
     pub fn new(connect: impl Fn() -> io::Result<C> + Send + Sync + 'static) -> ConnPool<C> {
         Builder::new().build(connect)
     }
@@ -108,11 +116,13 @@ impl<C: Send + 'static> ConnPool<C> {
         Builder::new()
     }
 
-    /// A connection. Waits (parks) for as long as it takes.
+    /// A connection. Waits (parks) for as long as it takes: for a new one up to the
+    /// [connect timeout](Builder::connect_timeout), for one that somebody gives back without an end.
     ///
     /// # Errors
     ///
-    /// That of an attempt to connect; if connecting panicked, [`Other`](io::ErrorKind::Other). Once the
+    /// That of an attempt to connect; [`TimedOut`](io::ErrorKind::TimedOut) if the attempt takes longer
+    /// than the connect timeout; if connecting panicked, [`Other`](io::ErrorKind::Other). Once the
     /// pool is closed, one that [`is_closed`](crate::is_closed) recognises.
     ///
     /// # Panics
@@ -134,6 +144,8 @@ impl<C: Send + 'static> ConnPool<C> {
     /// let first = pool.get()?;
     /// let error = pool.get_timeout(Duration::from_millis(5)).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// let text = "timed out waiting for a connection of the pool (1 in use)";
+    /// assert_eq!(error.to_string(), text);
     /// drop(first);
     /// assert!(pool.get_timeout(Duration::from_millis(5)).is_ok());
     /// # Ok(())
@@ -211,13 +223,13 @@ impl<C: Send + 'static> ConnPool<C> {
     pub fn stats(&self) -> Stats {
         let core = &self.owner.core;
         let state = core.lock();
-        let open = state.places - state.attempts;
+        let connecting = state.attempts.len();
         Stats {
             max: core.limits.max,
-            open,
-            connecting: state.attempts,
+            open: state.places - connecting,
+            connecting,
             idle: state.idle.len(),
-            in_use: open - state.idle.len(),
+            in_use: state.in_use(),
             waiting: state.waiters.len(),
             ..state.stats
         }
@@ -276,7 +288,7 @@ pub struct Stats {
     pub max: usize,
     /// Connections there are, in use or idle.
     pub open: usize,
-    /// Attempts to connect that are under way.
+    /// Attempts to connect that are under way, including those that take longer than they may.
     pub connecting: usize,
     /// Connections that wait for somebody to use them.
     pub idle: usize,
@@ -294,6 +306,9 @@ pub struct Stats {
     pub connects: u64,
     /// Attempts to connect that failed.
     pub connect_errors: u64,
+    /// How often a caller was told that connecting takes longer than it may. What comes of the attempt is
+    /// counted as well, at its end.
+    pub connect_timeouts: u64,
     /// Closed for having been idle too long.
     pub idle_closed: u64,
     /// Closed for being too old.
@@ -319,7 +334,7 @@ pub struct Stats {
 ///     .min_idle(2)
 ///     .idle_timeout(Duration::from_secs(60))
 ///     .max_lifetime(Duration::from_secs(3600))
-///     .check(|stream| is_quiet(stream))
+///     .check(is_quiet)
 ///     .build(move || TcpStream::connect(addr));
 /// let stream = pool.get()?;
 /// # Ok(())
@@ -368,9 +383,30 @@ impl<C: Send + 'static> Builder<C> {
         self
     }
 
-    /// How long an attempt to connect may take, or `None`. It is a matter of the context that
-    /// [`build_with`](Self::build_with) passes: a function that doesn't know of it takes its time. Callers
-    /// give up independently of that ([`ConnPool::get_timeout`]).
+    /// How long connecting may take, or `None`. A caller that waits for an attempt gets an error of kind
+    /// [`TimedOut`](io::ErrorKind::TimedOut) then. Callers may give up earlier
+    /// ([`ConnPool::get_timeout`]).
+    ///
+    /// The attempt itself is ended only if its function heeds the context that
+    /// [`build_with`](Self::build_with) passes. Otherwise it goes on, and the connection it makes, if it does,
+    /// is the next caller's. Until its end it counts towards the [maximum](Self::max): that many attempts
+    /// that hang leave no room for another. A caller then waits for one of them, or for a connection to be given
+    /// back, and after the connect timeout gets the error, in the order in which they came. So if connecting can
+    /// hang for good, use `build_with`, or timeouts of the function's own.
+    ///
+    /// ```
+    /// use corio_net::conn_pool::Builder;
+    /// use std::io::ErrorKind;
+    /// use std::time::Duration;
+    ///
+    /// let (release, hangs) = corio::channel::bounded(1);
+    /// let pool = Builder::new()
+    ///     .connect_timeout(Duration::from_millis(5))
+    ///     .build(move || Ok(hangs.recv()));
+    /// let error = pool.get().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # release.send(()).unwrap();
+    /// ```
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.limits.connect_timeout = timeout.into();
         self
@@ -397,21 +433,33 @@ impl<C: Send + 'static> Builder<C> {
         self
     }
 
-    /// The pool; `connect` makes a connection. It runs on goroutines of the pool's own.
+    /// The pool; `connect` makes a connection. It runs on goroutines of the pool's own, to its end: after
+    /// the [connect timeout](Self::connect_timeout) callers don't wait for it any more.
     pub fn build(self, connect: impl Fn() -> io::Result<C> + Send + Sync + 'static) -> ConnPool<C> {
-        self.build_with(move |_| connect())
+        let patience = self.limits.connect_timeout;
+        self.finish(patience, Box::new(move |_| connect()))
     }
 
     /// The pool; `connect` makes a connection, and should give up when the context is done: after
     /// [`connect_timeout`](Self::connect_timeout), and when the pool is closed.
+    ///
+    /// Its own error says more than the pool's, so callers wait for it a moment longer than that: half as
+    /// long again, at most a second.
     pub fn build_with(
         self,
         connect: impl Fn(&Context) -> io::Result<C> + Send + Sync + 'static,
     ) -> ConnPool<C> {
-        let connect: Connect<C> = Box::new(connect);
+        let patience = self.limits.connect_timeout;
+        let patience = patience.map(|timeout| timeout.saturating_add(GRACE.min(timeout / 2)));
+        self.finish(patience, Box::new(connect))
+    }
+
+    /// The pool, whose callers wait so long for an attempt.
+    fn finish(self, patience: Option<Duration>, connect: Connect<C>) -> ConnPool<C> {
+        let patience = patience.map(|patience| patience.max(LEAST_PATIENCE));
         let mut limits = self.limits;
         limits.max_idle = limits.max_idle.max(limits.min_idle);
-        let core = Arc::new(Core::new(limits, connect, self.check));
+        let core = Arc::new(Core::new(limits, patience, connect, self.check));
         core.look_after(&mut core.lock());
         ConnPool {
             owner: Arc::new(Owner { core }),
@@ -427,16 +475,15 @@ impl Builder<Conn> {
     ///
     /// ```
     /// use corio_net::conn_pool::{Builder, is_quiet};
-    /// use corio_net::{Conn, Dialer, KeepAlive};
+    /// use corio_net::Dialer;
     ///
     /// let dialer = Dialer::new().keepalive(None);
     /// let pool = Builder::new()
-    ///     .check(|conn: &mut Conn| is_quiet(conn))
+    ///     .check(is_quiet)
     ///     .build_with(move |ctx| dialer.clone().context(ctx).dial("tcp", "127.0.0.1:80"));
     /// ```
     pub fn dial(mut self, network: &str, addr: &str) -> ConnPool<Conn> {
-        self.check
-            .get_or_insert_with(|| Box::new(|conn| is_quiet(conn)));
+        self.check.get_or_insert_with(|| Box::new(is_quiet));
         let (network, addr) = (network.to_owned(), addr.to_owned());
         let dialer = Dialer::new();
         self.build_with(move |ctx| dialer.clone().context(ctx).dial(&network, &addr))
@@ -462,8 +509,9 @@ impl<C> fmt::Debug for Builder<C> {
 /// between two exchanges is either like that, or at its end, broken, or has an answer that nobody waited
 /// for. Never waits; one system call.
 ///
-/// This is the [check](Builder::check) for plain connections; of those with a layer in between, such as
-/// TLS, it may be asked about the socket inside.
-pub fn is_quiet(socket: &impl HasSocket) -> bool {
+/// This is the [check](Builder::check) for plain connections, `check(is_quiet)`; of those with a layer in
+/// between, such as TLS, it may be asked about the socket inside. It takes `&mut` as checks do, and changes
+/// nothing.
+pub fn is_quiet<S: HasSocket + ?Sized>(socket: &mut S) -> bool {
     socket.socket().is_quiet()
 }
