@@ -450,8 +450,7 @@ fn the_error_of_an_overdue_attempt_is_nobodys_and_its_place_is_given_back() {
         pool.close();
         server.slow.store(false, SeqCst);
         yield_until(|| pool.stats().connecting == 0);
-        yield_until(|| server.live() == 0);
-        assert_eq!(pool.stats().open, 0);
+        yield_until(|| (server.live(), pool.stats().open) == (0, 0));
     });
 }
 
