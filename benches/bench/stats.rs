@@ -193,7 +193,7 @@ mod tests {
         let touching = side(&[130.0, 131.0, 101.0, 130.0, 132.0], 0);
         assert_eq!(judge(base, touching, 0.1, true), Verdict::Same);
         // Apart, but both spread widely.
-        let wide = side(&[100.0, 150.0, 190.0, 110.0, 120.0], 0);
+        let wide = side(&[100.0, 150.0, 190.0, 110.0, 140.0], 0);
         let wider = side(&[195.0, 200.0, 300.0, 196.0, 197.0], 0);
         assert_eq!(judge(wide, wider, 0.1, true), Verdict::Same);
     }

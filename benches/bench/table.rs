@@ -198,7 +198,7 @@ mod tests {
     fn a_form_is_a_table() {
         let text = example(1.0).text();
         assert!(text.contains("yield: 2 tasks, procs 1"), "{text}");
-        assert!(text.contains("corio  20.1  [20.0..20.1]"), "{text}");
+        assert!(text.contains("corio   20.1  [20.0..20.1]"), "{text}");
         let go = text.lines().find(|line| line.contains("go !")).unwrap();
         assert!(
             go.contains("2.50x") && go.trim_end().ends_with('-'),
