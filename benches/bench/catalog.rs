@@ -1,0 +1,825 @@
+//! The table of workloads: their forms and sizes, the peers that have them, what each verifies.
+//!
+//! A workload is a list of [`Case`]s. A case is either done inside the peer, clock and all, or is a
+//! load that the harness puts on the peer's server. The names of variants are part of what `compare`
+//! goes by, so sizes that `--quick` changes are in them.
+
+use crate::load;
+
+/// What one metric means.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Metric {
+    /// As it is called in results.
+    pub(crate) name: &'static str,
+    /// As it is called in tables.
+    pub(crate) label: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) lower_is_better: bool,
+    /// By how much medians of one commit may differ: see [`crate::stats`].
+    pub(crate) margin: f64,
+}
+
+const fn lower(name: &'static str, label: &'static str, unit: &'static str, margin: f64) -> Metric {
+    Metric {
+        name,
+        label,
+        unit,
+        lower_is_better: true,
+        margin,
+    }
+}
+
+const fn higher(
+    name: &'static str,
+    label: &'static str,
+    unit: &'static str,
+    margin: f64,
+) -> Metric {
+    Metric {
+        name,
+        label,
+        unit,
+        lower_is_better: false,
+        margin,
+    }
+}
+
+/// All metrics, in the order of the columns of a table.
+///
+/// The margins: a quarter for percentiles of latency far out and for anything that hangs on which
+/// CPU a thread is put on, a tenth for times otherwise, little for memory.
+pub(crate) const METRICS: &[Metric] = &[
+    lower("ns_per_op", "ns/op", "ns", 0.10),
+    lower("cpu_ns_per_op", "CPU ns/op", "ns", 0.10),
+    lower("wall_ms", "ms", "ms", 0.10),
+    lower("cpu_ms", "CPU ms", "ms", 0.10),
+    lower("late_max_ms", "latest ms", "ms", 0.50),
+    lower("rss_bytes_per_task", "RSS B/task", "B", 0.03),
+    lower("page_table_bytes_per_task", "page tables B/task", "B", 0.05),
+    higher("req_per_s", "req/s", "1/s", 0.15),
+    lower("server_cpu_us_per_req", "server CPU us/req", "us", 0.15),
+    lower("server_user_us_per_req", "of it user", "us", 0.15),
+    lower("p50_us", "p50 us", "us", 0.20),
+    lower("p99_us", "p99 us", "us", 0.35),
+    lower("p999_us", "p99.9 us", "us", 0.60),
+    lower("max_us", "max us", "us", 1.00),
+    lower("unfairness", "(max-min)/mean", "ratio", 0.50),
+    lower("rss_bytes_per_conn", "RSS B/conn", "B", 0.05),
+    lower("page_table_bytes_per_conn", "page tables B/conn", "B", 0.10),
+    higher("hog_ms_per_s", "hogs' CPU ms/s", "ms/s", 0.25),
+    higher("hog_min_ms_per_s", "slowest hog ms/s", "ms/s", 0.50),
+    lower("syscalls_per_op", "syscalls/op", "calls", 0.10),
+    lower("syscalls_per_req", "syscalls/req", "calls", 0.10),
+];
+
+/// The metric of that name; a metric that a peer of one's own brings is a time in its own words.
+pub(crate) fn metric(name: &str) -> Option<&'static Metric> {
+    METRICS.iter().find(|metric| metric.name == name)
+}
+
+/// Names and values that go to a peer as `--name value`.
+pub(crate) type Parameters = Vec<(String, String)>;
+
+/// A workload.
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    /// What it does, in a line.
+    pub(crate) about: &'static str,
+    /// What makes it fail.
+    pub(crate) verifies: &'static str,
+    /// The peers that have it; one's own are always asked.
+    pub(crate) peers: &'static [&'static str],
+    /// Its cases, `quick` or in full.
+    pub(crate) cases: fn(quick: bool) -> Vec<Case>,
+}
+
+/// One form of a workload.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) variant: String,
+    pub(crate) drive: Drive,
+    /// Set in the environment of the peer.
+    pub(crate) env: Parameters,
+}
+
+/// Who does it.
+#[derive(Clone, Debug)]
+pub(crate) enum Drive {
+    /// The peer by itself, with these parameters.
+    Own {
+        parameters: Parameters,
+        /// Operations in one round.
+        operations: u64,
+    },
+    /// The harness puts a load on the peer's server.
+    Served { parameters: Parameters, load: Load },
+}
+
+/// A load on a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Load {
+    Echo {
+        connections: usize,
+        message: usize,
+        depth: usize,
+        rate: Option<f64>,
+        on: Socket,
+        wants: Wants,
+    },
+    Churn {
+        concurrency: usize,
+        message: usize,
+    },
+    Idle {
+        connections: usize,
+        message: usize,
+    },
+    Http {
+        connections: usize,
+        depth: usize,
+    },
+}
+
+/// The kind of socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Socket {
+    Tcp,
+    Unix,
+}
+
+/// What of an echo is of interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// How many and how fast.
+    Throughput,
+    /// Latencies beside spinning tasks.
+    Hogs,
+    /// How evenly.
+    Fairness,
+}
+
+impl Load {
+    /// The peer's subcommand.
+    pub(crate) fn server(&self) -> &'static str {
+        match self {
+            Load::Http { .. } => "serve-http",
+            _ => "serve-echo",
+        }
+    }
+}
+
+fn own<const N: usize>(variant: String, operations: u64, parameters: [(&str, String); N]) -> Case {
+    let parameters = parameters
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec();
+    Case {
+        variant,
+        drive: Drive::Own {
+            parameters,
+            operations,
+        },
+        env: Vec::new(),
+    }
+}
+
+fn served<const N: usize>(variant: String, load: Load, parameters: [(&str, String); N]) -> Case {
+    let parameters = parameters
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec();
+    Case {
+        variant,
+        drive: Drive::Served { parameters, load },
+        env: Vec::new(),
+    }
+}
+
+fn echo(connections: usize, message: usize, depth: usize) -> Load {
+    let (rate, on, wants) = (None, Socket::Tcp, Wants::Throughput);
+    Load::Echo {
+        connections,
+        message,
+        depth,
+        rate,
+        on,
+        wants,
+    }
+}
+
+/// `full`, or a twentieth of it.
+fn size(quick: bool, full: u64) -> u64 {
+    if quick { full / 20 } else { full }
+}
+
+fn yields(quick: bool) -> Vec<Case> {
+    let n = size(quick, 4_000_000);
+    let case = |tasks: u32| {
+        own(
+            format!("{tasks} tasks"),
+            n,
+            [("n", n.to_string()), ("tasks", tasks.to_string())],
+        )
+    };
+    vec![case(2), case(4), case(1000)]
+}
+
+fn spawn(quick: bool) -> Vec<Case> {
+    let (few, many) = (size(quick, 1_000_000), size(quick, 1_000_000));
+    let burst = |what: &str, warmup: u32| {
+        own(
+            format!("burst of {many}, {what}"),
+            many,
+            [
+                ("n", many.to_string()),
+                ("mode", "burst".into()),
+                ("warmup", warmup.to_string()),
+            ],
+        )
+    };
+    vec![
+        own(
+            "one by one".into(),
+            few,
+            [("n", few.to_string()), ("mode", "one".into())],
+        ),
+        burst("cold", 0),
+        burst("warm", 1),
+    ]
+}
+
+fn pingpong(quick: bool) -> Vec<Case> {
+    let n = size(quick, 1_000_000);
+    let case = |kind: &str| {
+        own(
+            kind.into(),
+            n,
+            [("n", n.to_string()), ("kind", kind.into())],
+        )
+    };
+    vec![case("rendezvous"), case("cap1")]
+}
+
+fn chan_mpmc(quick: bool) -> Vec<Case> {
+    let n = size(quick, 4_000_000);
+    let case = |crew: u32| {
+        own(
+            format!("{crew}:{crew} cap 128"),
+            n,
+            [
+                ("n", n.to_string()),
+                ("producers", crew.to_string()),
+                ("consumers", crew.to_string()),
+                ("cap", "128".into()),
+            ],
+        )
+    };
+    vec![case(1), case(4)]
+}
+
+fn select(quick: bool) -> Vec<Case> {
+    let n = size(quick, 500_000);
+    let case = |arms: u32| {
+        own(
+            format!("{arms} arms"),
+            n,
+            [("n", n.to_string()), ("arms", arms.to_string())],
+        )
+    };
+    vec![case(2), case(8)]
+}
+
+fn mutex(quick: bool) -> Vec<Case> {
+    let n = size(quick, 4_000_000);
+    let case = |variant: &str, tasks: u32| {
+        own(
+            variant.into(),
+            n,
+            [("n", n.to_string()), ("tasks", tasks.to_string())],
+        )
+    };
+    vec![case("uncontended", 1), case("8 tasks", 8)]
+}
+
+fn rwlock(quick: bool) -> Vec<Case> {
+    let n = size(quick, 2_000_000);
+    let case = |variant: &str, tasks: u32| {
+        own(
+            variant.into(),
+            n,
+            [
+                ("n", n.to_string()),
+                ("tasks", tasks.to_string()),
+                ("reads", "90".into()),
+            ],
+        )
+    };
+    vec![
+        case("uncontended 90% reads", 1),
+        case("8 tasks 90% reads", 8),
+    ]
+}
+
+fn skynet(quick: bool) -> Vec<Case> {
+    let leaves: u64 = if quick { 10_000 } else { 1_000_000 };
+    let case = |leaves: u64, what: &str, warmup: u32| {
+        own(
+            format!("{leaves} leaves, {what}"),
+            leaves,
+            [("n", leaves.to_string()), ("warmup", warmup.to_string())],
+        )
+    };
+    let mut cases = vec![case(leaves, "cold", 0), case(leaves, "warm", 1)];
+    if !quick {
+        cases.push(case(10_000, "warm", 1));
+    }
+    cases
+}
+
+fn timers(quick: bool) -> Vec<Case> {
+    let case = |n: u64, what: &str, warmup: u32| {
+        own(
+            format!("{n} timers, {what}"),
+            n,
+            [
+                ("n", n.to_string()),
+                ("min-ms", "10".into()),
+                ("max-ms", "110".into()),
+                ("warmup", warmup.to_string()),
+            ],
+        )
+    };
+    if quick {
+        vec![case(5_000, "warm", 1)]
+    } else {
+        vec![
+            case(20_000, "warm", 1),
+            case(100_000, "cold", 0),
+            case(100_000, "warm", 1),
+        ]
+    }
+}
+
+fn idle_mem(quick: bool) -> Vec<Case> {
+    let sizes: &[u64] = if quick {
+        &[10_000]
+    } else {
+        &[10_000, 100_000, 1_000_000]
+    };
+    sizes
+        .iter()
+        .map(|n| {
+            own(
+                format!("{n} tasks"),
+                *n,
+                [("n", n.to_string()), ("warmup", "0".into())],
+            )
+        })
+        .collect()
+}
+
+fn echoes(quick: bool) -> Vec<Case> {
+    let sizes: &[usize] = if quick {
+        &[1, 64, 1000]
+    } else {
+        &[1, 64, 1000, 8000]
+    };
+    let mut cases = Vec::new();
+    for message in [64, 1024] {
+        for connections in sizes {
+            let variant = format!("C={connections} {message} B");
+            cases.push(served(variant, echo(*connections, message, 1), []));
+        }
+    }
+    cases
+}
+
+fn stream(_quick: bool) -> Vec<Case> {
+    let case = |connections: usize| {
+        served(
+            format!("C={connections} 512 B depth 32"),
+            echo(connections, 512, 32),
+            [],
+        )
+    };
+    vec![case(4), case(16)]
+}
+
+fn http(_quick: bool) -> Vec<Case> {
+    let case = |depth: usize| {
+        served(
+            format!("C=64 depth {depth}"),
+            Load::Http {
+                connections: 64,
+                depth,
+            },
+            [],
+        )
+    };
+    vec![case(1), case(16)]
+}
+
+fn churn(_quick: bool) -> Vec<Case> {
+    vec![served(
+        "C=64 64 B".into(),
+        Load::Churn {
+            concurrency: 64,
+            message: 64,
+        },
+        [],
+    )]
+}
+
+fn idle_conn(quick: bool) -> Vec<Case> {
+    let connections = if quick { 1000 } else { 8000 };
+    let case = |what: &str, message: usize| {
+        served(
+            format!("{connections} {what}"),
+            Load::Idle {
+                connections,
+                message,
+            },
+            [],
+        )
+    };
+    vec![case("untouched", 0), case("after one exchange", 64)]
+}
+
+/// Seconds after the start of a server at which its hogs begin: time enough to connect.
+const HOGS_AFTER: f64 = 0.5;
+
+fn hog(quick: bool) -> Vec<Case> {
+    let seconds = if quick { 2.0 } else { 4.5 };
+    let case = |hogs: usize| {
+        let (on, wants) = (Socket::Tcp, Wants::Hogs);
+        let (connections, rate) = (100, Some(2000.0));
+        served(
+            format!("{hogs} hogs, 1 blocker"),
+            Load::Echo {
+                connections,
+                message: 64,
+                depth: 1,
+                rate,
+                on,
+                wants,
+            },
+            [
+                ("hogs", hogs.to_string()),
+                ("blockers", "1".into()),
+                ("hog-seconds", seconds.to_string()),
+                ("delay", HOGS_AFTER.to_string()),
+            ],
+        )
+    };
+    if quick {
+        vec![case(1), case(8)]
+    } else {
+        vec![case(1), case(8), case(32)]
+    }
+}
+
+fn bulk(_quick: bool) -> Vec<Case> {
+    let parameters = [("size-hint", "65536".to_owned())];
+    vec![served(
+        "C=16 64 KiB".into(),
+        echo(16, 65_536, 1),
+        parameters,
+    )]
+}
+
+fn uds(_quick: bool) -> Vec<Case> {
+    let case = |connections: usize| {
+        let (rate, on, wants) = (None, Socket::Unix, Wants::Throughput);
+        served(
+            format!("C={connections} 64 B"),
+            Load::Echo {
+                connections,
+                message: 64,
+                depth: 1,
+                rate,
+                on,
+                wants,
+            },
+            [],
+        )
+    };
+    vec![case(1), case(64)]
+}
+
+fn fairness(_quick: bool) -> Vec<Case> {
+    let (rate, on, wants) = (None, Socket::Tcp, Wants::Fairness);
+    let load = Load::Echo {
+        connections: 1000,
+        message: 64,
+        depth: 1,
+        rate,
+        on,
+        wants,
+    };
+    vec![served("C=1000 64 B".into(), load, [])]
+}
+
+const RUNTIMES: &[&str] = &["corio", "go", "tokio", "may", "std"];
+const SERVERS: &[&str] = &["corio", "go", "tokio", "may", "std", "raw"];
+const WITH_FLOOR: &[&str] = &["corio", "go", "tokio", "may", "std", "corosensei"];
+const HTTP: &[&str] = &["corio", "go", "tokio", "may"];
+const ECHOED: &str = "every byte comes back, in order";
+
+/// All of them.
+pub(crate) const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "yield",
+        about: "tasks that give way to each other",
+        verifies: "each task did its share",
+        peers: WITH_FLOOR,
+        cases: yields,
+    },
+    Workload {
+        name: "spawn",
+        about: "tasks that end at once, one by one and a million together",
+        verifies: "the sum of what the tasks returned",
+        peers: WITH_FLOOR,
+        cases: spawn,
+    },
+    Workload {
+        name: "pingpong",
+        about: "two tasks and two channels, a message there and back",
+        verifies: "every message is the one before plus one",
+        peers: RUNTIMES,
+        cases: pingpong,
+    },
+    Workload {
+        name: "chan_mpmc",
+        about: "many producers and consumers on one buffered channel",
+        verifies: "count and sum of what was received",
+        peers: RUNTIMES,
+        cases: chan_mpmc,
+    },
+    Workload {
+        name: "select",
+        about: "round trips through one of several channels",
+        verifies: "every answer is that to its question",
+        peers: RUNTIMES,
+        cases: select,
+    },
+    Workload {
+        name: "mutex",
+        about: "one lock, alone and in a crowd",
+        verifies: "the counter under the lock",
+        peers: RUNTIMES,
+        cases: mutex,
+    },
+    Workload {
+        name: "rwlock",
+        about: "one lock, nine readers to a writer",
+        verifies: "the number of writes",
+        peers: RUNTIMES,
+        cases: rwlock,
+    },
+    Workload {
+        name: "skynet",
+        about: "a tree of tasks, ten children each",
+        verifies: "the sum of the leaves",
+        peers: RUNTIMES,
+        cases: skynet,
+    },
+    Workload {
+        name: "timers",
+        about: "many sleepers, 10 to 110 ms each",
+        verifies: "none wakes early, all wake",
+        peers: RUNTIMES,
+        cases: timers,
+    },
+    Workload {
+        name: "idle_mem",
+        about: "memory of a task that waits",
+        verifies: "all of them wait, and all end when told",
+        peers: RUNTIMES,
+        cases: idle_mem,
+    },
+    Workload {
+        name: "echo",
+        about: "ping-pong on C connections",
+        verifies: ECHOED,
+        peers: SERVERS,
+        cases: echoes,
+    },
+    Workload {
+        name: "stream",
+        about: "pipelined echo on few connections",
+        verifies: ECHOED,
+        peers: SERVERS,
+        cases: stream,
+    },
+    Workload {
+        name: "http",
+        about: "plaintext, keep-alive and pipelined (needs wrk)",
+        verifies: "one answer byte for byte, the status of all",
+        peers: HTTP,
+        cases: http,
+    },
+    Workload {
+        name: "churn",
+        about: "connect, one exchange, close",
+        verifies: ECHOED,
+        peers: SERVERS,
+        cases: churn,
+    },
+    Workload {
+        name: "idle_conn",
+        about: "memory of a connection that does nothing",
+        verifies: "all connect; the exchange, where there is one",
+        peers: SERVERS,
+        cases: idle_conn,
+    },
+    Workload {
+        name: "hog",
+        about: "latency at a fixed rate while tasks spin and one blocks its thread",
+        verifies: ECHOED,
+        peers: HTTP,
+        cases: hog,
+    },
+    Workload {
+        name: "bulk",
+        about: "echo of 64 KiB messages",
+        verifies: ECHOED,
+        peers: SERVERS,
+        cases: bulk,
+    },
+    Workload {
+        name: "uds",
+        about: "echo on Unix sockets",
+        verifies: ECHOED,
+        peers: SERVERS,
+        cases: uds,
+    },
+    Workload {
+        name: "fairness",
+        about: "how evenly the connections of an echo are served",
+        verifies: ECHOED,
+        peers: SERVERS,
+        cases: fairness,
+    },
+];
+
+/// The workloads of those names, in the order of the table; all if there are no names.
+pub(crate) fn chosen(names: &[String]) -> Result<Vec<&'static Workload>, String> {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| WORKLOADS.iter().all(|w| w.name != **name))
+    {
+        return Err(format!("no workload {unknown}; `bench list` has them all"));
+    }
+    let all = names.is_empty();
+    Ok(WORKLOADS
+        .iter()
+        .filter(|w| all || names.iter().any(|name| name == w.name))
+        .collect())
+}
+
+/// `bench list`.
+pub(crate) fn print() {
+    for workload in WORKLOADS {
+        println!("{:<10} {}", workload.name, workload.about);
+        let variants: Vec<_> = (workload.cases)(false)
+            .into_iter()
+            .map(|c| c.variant)
+            .collect();
+        println!("{:<10}   variants: {}", "", variants.join("; "));
+        println!("{:<10}   peers:    {}", "", workload.peers.join(", "));
+        println!("{:<10}   verifies: {}", "", workload.verifies);
+    }
+}
+
+/// One case for each value of a sweep.
+pub(crate) fn sweep(case: &Case, name: &str, value: &str) -> Result<Case, String> {
+    let mut swept = case.clone();
+    swept.variant = format!("{}, {name}={value}", case.variant);
+    let number = || {
+        value
+            .parse::<usize>()
+            .map_err(|error| format!("{name}={value}: {error}"))
+    };
+    if name == "stack_size" {
+        swept.env.push(("CORIO_STACK_SIZE".into(), value.into()));
+        return Ok(swept);
+    }
+    if name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
+        swept.env.push((name.into(), value.into()));
+        return Ok(swept);
+    }
+    match (&mut swept.drive, name) {
+        (Drive::Served { load, .. }, "connections" | "message" | "depth" | "rate") => {
+            let number = number()?;
+            let place = match (load, name) {
+                (Load::Echo { rate, .. }, "rate") => {
+                    *rate = Some(number as f64);
+                    return Ok(swept);
+                }
+                (Load::Echo { connections, .. }, "connections") => connections,
+                (Load::Echo { message, .. }, "message") => message,
+                (Load::Echo { depth, .. }, "depth") => depth,
+                (Load::Churn { concurrency, .. }, "connections") => concurrency,
+                (Load::Churn { message, .. }, "message") => message,
+                (Load::Idle { connections, .. }, "connections") => connections,
+                (Load::Idle { message, .. }, "message") => message,
+                (Load::Http { connections, .. }, "connections") => connections,
+                (Load::Http { depth, .. }, "depth") => depth,
+                _ => return Err(format!("{}: has no {name}", case.variant)),
+            };
+            *place = number;
+        }
+        (
+            Drive::Own {
+                parameters,
+                operations,
+            },
+            _,
+        ) => {
+            if name == "n" {
+                *operations = number()? as u64;
+            }
+            parameters.retain(|(known, _)| known != name);
+            parameters.push((name.into(), value.into()));
+        }
+        (Drive::Served { parameters, .. }, _) => {
+            parameters.retain(|(known, _)| known != name);
+            parameters.push((name.into(), value.into()));
+        }
+    }
+    Ok(swept)
+}
+
+/// The address that a load is put on.
+pub(crate) fn target(on: Socket, listening: &crate::contract::Listening) -> Option<load::Target> {
+    match on {
+        Socket::Tcp => Some(load::Target::Tcp(listening.listening)),
+        Socket::Unix => listening.unix.clone().map(load::Target::Unix),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique() {
+        let names: HashSet<_> = WORKLOADS.iter().map(|w| w.name).collect();
+        assert_eq!(names.len(), WORKLOADS.len());
+        let metrics: HashSet<_> = METRICS.iter().map(|m| m.name).collect();
+        assert_eq!(metrics.len(), METRICS.len());
+        for workload in WORKLOADS {
+            for quick in [false, true] {
+                let cases = (workload.cases)(quick);
+                let variants: HashSet<_> = cases.iter().map(|c| &c.variant).collect();
+                assert!(
+                    !cases.is_empty() && variants.len() == cases.len(),
+                    "{}",
+                    workload.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn workloads_are_chosen_by_name() {
+        assert_eq!(chosen(&[]).unwrap().len(), WORKLOADS.len());
+        let two = chosen(&["echo".into(), "yield".into()]).unwrap();
+        assert_eq!([two[0].name, two[1].name], ["yield", "echo"]);
+        assert!(chosen(&["yeild".into()]).is_err());
+    }
+
+    #[test]
+    fn a_sweep_reaches_load_parameters_and_environment() {
+        let case = &echoes(true)[0];
+        let swept = sweep(case, "connections", "7").unwrap();
+        assert_eq!(swept.variant, "C=1 64 B, connections=7");
+        assert!(matches!(
+            swept.drive,
+            Drive::Served {
+                load: Load::Echo {
+                    connections: 7,
+                    message: 64,
+                    ..
+                },
+                ..
+            }
+        ));
+        let swept = sweep(case, "stack_size", "16k").unwrap();
+        assert_eq!(
+            swept.env,
+            [("CORIO_STACK_SIZE".to_owned(), "16k".to_owned())]
+        );
+        let swept = sweep(&yields(true)[0], "tasks", "9").unwrap();
+        let Drive::Own { parameters, .. } = swept.drive else {
+            panic!("not served")
+        };
+        assert_eq!(
+            parameters
+                .iter()
+                .filter(|(name, _)| name == "tasks")
+                .count(),
+            1
+        );
+        assert!(sweep(case, "connections", "many").is_err());
+    }
+}
