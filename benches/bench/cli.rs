@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::report::Report;
 use crate::{catalog, compare, doctor, html, profile, remote, run};
@@ -115,9 +115,9 @@ pub(crate) struct ServeArgs {
     /// Which peer
     #[arg(long, default_value = "corio")]
     pub(crate) peer: String,
-    /// `echo` or `http`
-    #[arg(long, default_value = "echo")]
-    pub(crate) kind: String,
+    /// What it serves
+    #[arg(long, value_enum, default_value = "echo")]
+    pub(crate) kind: ServeKind,
     /// Where to listen
     #[arg(long, default_value = "0.0.0.0:7777")]
     pub(crate) addr: String,
@@ -135,9 +135,9 @@ pub(crate) struct LoadArgs {
     /// Where `bench serve` listens
     #[arg(long)]
     pub(crate) addr: String,
-    /// `echo` or `churn`
-    #[arg(long, default_value = "echo")]
-    pub(crate) kind: String,
+    /// Which load
+    #[arg(long, value_enum, default_value = "echo")]
+    pub(crate) kind: LoadKind,
     /// Connections at a time
     #[arg(long, default_value_t = 64)]
     pub(crate) connections: usize,
@@ -156,6 +156,31 @@ pub(crate) struct LoadArgs {
     /// Seconds of the measured window
     #[arg(long, default_value_t = 5.0)]
     pub(crate) seconds: f64,
+    /// Print a line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `bench serve` serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServeKind {
+    /// What comes goes back
+    Echo,
+    /// "Hello, World!"
+    Http,
+}
+
+/// What `bench load` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LoadKind {
+    /// Messages that come back
+    Echo,
+    /// Connections that live for one message
+    Churn,
+    /// Connections that do nothing for the time given, after one message if its size is not 0
+    Idle,
+    /// Requests of HTTP
+    Http,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -139,15 +139,26 @@ impl Terms {
             prepare(&socket)?;
         }
         let connected = UnixStream::finish(socket, addr, &mut patience(self.deadline), |socket| {
+            self.note_lent(socket);
             // If it is over already, there is nothing to be shown: the connection is made in vain.
             if race.enter(0, socket).is_err() {
                 give_up(Some(socket.clone()));
             }
         });
         race.leave(0);
+        if let Ok(stream) = &connected {
+            self.note_lent(stream.socket());
+        }
         match self.context.as_ref().and_then(Context::err) {
             Some(error) if !race.win(0) => Err(error.into()),
             _ => metrics::connected(connected),
+        }
+    }
+
+    /// What has been [`Prepare`]d may have got a duplicate.
+    fn note_lent(&self, socket: &Socket) {
+        if self.prepare.is_some() {
+            socket.lend();
         }
     }
 
@@ -297,6 +308,7 @@ impl Terms {
             prepare(&socket)?;
         }
         let (stream, started) = TcpStream::start(socket, addr)?;
+        self.note_lent(stream.socket());
         if !started {
             return Ok(stream);
         }

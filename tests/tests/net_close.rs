@@ -3,11 +3,14 @@
 
 mod net_support;
 
-use corio_net::{TcpListener, TcpStream};
+use corio_net::{Dialer, ListenConfig, TcpListener, TcpStream};
 use net_support::*;
+use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn with_other_settings() {
@@ -307,6 +310,49 @@ fn close_races_with_everything() {
             for task in tasks {
                 task.join();
             }
+        }
+    });
+}
+
+/// Does the poller watch the file behind this descriptor?
+fn is_watched(fd: &OwnedFd) -> bool {
+    let file = File::from(fd.try_clone().unwrap());
+    let target = format!(" ino:{:x} ", file.metadata().unwrap().ino());
+    // A descriptor may be gone before it is looked at.
+    let all = fs::read_dir("/proc/self/fdinfo").unwrap();
+    all.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .any(|info| info.contains("tfd:") && info.contains(&target))
+}
+
+/// Somebody who has got hold of a duplicate keeps the file open, but we watch it no longer.
+#[test]
+fn what_was_lent_is_not_watched_after_its_end() {
+    everywhere(|_| {
+        for network in networks() {
+            let kept = Arc::new(Mutex::new(Vec::new()));
+            let keep = {
+                let kept = Arc::clone(&kept);
+                move |fd: BorrowedFd<'_>| {
+                    kept.lock().unwrap().push(fd.try_clone_to_owned()?);
+                    Ok(())
+                }
+            };
+            let config = ListenConfig::new().control(keep.clone());
+            let listener = config.listen(network, &any_addr(network)).unwrap();
+            let addr = listener.local_addr().unwrap().to_string();
+            let client = Dialer::new().control(keep).dial(network, &addr).unwrap();
+            let (server, _) = listener.accept().unwrap();
+            kept.lock()
+                .unwrap()
+                .push(server.as_fd().try_clone_to_owned().unwrap());
+            let kept = kept.lock().unwrap();
+            assert_eq!(kept.len(), 3);
+            assert!(kept.iter().all(is_watched));
+            listener.close().unwrap();
+            client.close().unwrap();
+            drop((listener, client, server));
+            let watched: Vec<_> = kept.iter().map(is_watched).collect();
+            assert_eq!(watched, [false; 3], "{network}");
         }
     });
 }

@@ -7,6 +7,7 @@ use corio_net::{TcpListener, TcpStream, lookup_host};
 use net_support::*;
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 #[test]
@@ -404,4 +405,53 @@ fn a_process_without_descriptors_for_the_poller_recovers() {
     let mut server = Process::start(&["emfile_first"], &[("CORIO_PROCS", "2")]);
     assert_eq!(server.number("done"), 0);
     server.end();
+}
+
+/// What is true of TCP is assumed of whatever is taken over as such: multipath TCP, which is TCP to its users,
+/// keeps to it, also where a short read or write is taken for an empty or full socket.
+#[test]
+fn multipath_tcp_is_taken_over() {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let new = || Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP));
+    if let Err(error) = new() {
+        eprintln!("skipped: the system has no multipath TCP: {error}");
+        return;
+    }
+    everywhere(|cast| {
+        let new = || Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).unwrap();
+        let listener = new();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        listener.bind(&any.into()).unwrap();
+        listener.listen(1).unwrap();
+        let client = new();
+        client.connect(&listener.local_addr().unwrap()).unwrap();
+        let listener = TcpListener::try_from(OwnedFd::from(listener)).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let mut client = TcpStream::try_from(OwnedFd::from(client)).unwrap();
+
+        let echo = cast.spawn(move || {
+            let mut buffer = vec![0; 70_000];
+            loop {
+                match server.read(&mut buffer).unwrap() {
+                    0 => return,
+                    n => server.write_all(&buffer[..n]).unwrap(),
+                }
+            }
+        });
+        for len in (0..60).map(|n| 1 + n * n * 97 % 66_000) {
+            let mut reply = vec![0; len];
+            client.write_all(&vec![7; len]).unwrap();
+            client.read_exact(&mut reply).unwrap();
+        }
+        let mut writing = client.try_clone().unwrap();
+        let sending = cast.spawn(move || {
+            writing.write_all(&vec![1; 3 << 20]).unwrap();
+            writing.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut back = Vec::new();
+        client.read_to_end(&mut back).unwrap();
+        assert_eq!(back.len(), 3 << 20);
+        sending.join();
+        echo.join();
+    });
 }

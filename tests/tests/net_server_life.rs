@@ -372,6 +372,39 @@ fn several_listeners_of_several_networks_make_one_server() {
 }
 
 #[test]
+fn a_unix_connection_has_the_same_life() {
+    server_test(|| {
+        let path = std::env::temp_dir().join(format!(
+            "corio-server-life-{}-{}",
+            std::process::id(),
+            corio_tests::gettid()
+        ));
+        let _ = std::fs::remove_file(&path);
+        let (hook, states) = states();
+        // The limit is one per IP address, which nobody has here.
+        let server = Server::new(shout).on_state(hook).max_per_peer(1);
+        let server = server
+            .start([listen_on("unix", path.to_str().unwrap()).unwrap()])
+            .unwrap();
+        let connect = || BufReader::new(dial("unix", path.to_str().unwrap()).unwrap());
+        let mut clients = [connect(), connect()];
+        for client in &mut clients {
+            let mut line = String::new();
+            client.get_mut().write_all(b"a\n").unwrap();
+            client.read_line(&mut line).unwrap();
+            assert_eq!(line, "A\n");
+        }
+        states.wait(2, Idle);
+        let report = server.shutdown(LONG);
+        assert_eq!((report.forced, server.stats().handler_errors), (0, 0));
+        for client in &mut clients {
+            assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        }
+        let _ = std::fs::remove_file(&path);
+    });
+}
+
+#[test]
 fn dropping_the_handle_does_not_end_the_server() {
     server_test(|| {
         let handler = |conn: &mut Connection| {

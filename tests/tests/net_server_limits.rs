@@ -144,7 +144,7 @@ fn connections_beyond_the_limit_are_refused_if_told_so() {
         assert!(is_served(connect()).is_none());
         assert!(is_served(connect()).is_none());
         let stats = server.stats();
-        assert_eq!((stats.accepted, stats.refused, stats.idle), (4, 2, 2));
+        assert_eq!((stats.accepted, stats.refused, stats.open()), (4, 2, 2));
         drop(one);
         let mut three = served(connect);
         assert_eq!(two.ask("a"), "A");

@@ -2,12 +2,39 @@
 //!
 //! A generator runs on the thread that calls it and on no other, so that pinning that thread pins
 //! the client. Each takes a plan, tells a [`Hook`] when the measured window begins and ends, and
-//! returns what it counted; bytes that come back wrong are an error, never a statistic.
+//! returns what it counted; bytes that come back wrong are an error, never a statistic, and so are a
+//! connection that ends and a server that is silent for ten seconds.
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | [`exchange`] | the loop: requests and answers on connections that stay open, closed and open |
+//! | [`echo`], [`http`] | what a right answer is |
+//! | [`churn`], [`idle`] | connections that do not stay, or do nothing |
+//! | [`window`] | what is counted, and when |
+//! | [`pattern`] | the bytes that are sent |
+//! | [`connect`], [`poll`] | sockets |
+
+mod churn;
+mod connect;
+mod echo;
+mod exchange;
+mod http;
+mod idle;
+mod pattern;
+mod poll;
+#[cfg(test)]
+mod tests;
+mod window;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use echo::Echoes;
+use exchange::{Asking, Exchange};
+use http::Answers;
+use pattern::Pattern;
 
 /// Where the server listens.
 #[derive(Clone, Debug)]
@@ -41,6 +68,19 @@ pub(crate) struct EchoPlan {
     pub(crate) depth: usize,
     /// Requests per second over all connections: an open loop, with latencies from the intended
     /// moment of sending. Without it, a closed loop.
+    pub(crate) rate: Option<f64>,
+    pub(crate) warmup: Duration,
+    pub(crate) duration: Duration,
+}
+
+/// Requests of HTTP on connections that stay open, for "Hello, World!".
+#[derive(Clone, Debug)]
+pub(crate) struct HttpPlan {
+    pub(crate) target: Target,
+    pub(crate) connections: usize,
+    /// Requests in flight on each connection: more than 1 is pipelining.
+    pub(crate) depth: usize,
+    /// As in [`EchoPlan`].
     pub(crate) rate: Option<f64>,
     pub(crate) warmup: Duration,
     pub(crate) duration: Duration,
@@ -94,24 +134,64 @@ pub(crate) struct LoadResult {
     pub(crate) per_connection: Vec<u64>,
 }
 
-fn absent<T>() -> io::Result<T> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "the load generators are not built in",
-    ))
+/// Echo, closed or open loop.
+pub(crate) fn echo(plan: &EchoPlan, hook: Hook<'_>) -> io::Result<LoadResult> {
+    let EchoPlan {
+        connections,
+        message,
+        depth,
+        rate,
+        warmup,
+        duration,
+        ..
+    } = *plan;
+    let pattern = Pattern::noise();
+    let request = message;
+    let scattered = true;
+    let asking = Asking {
+        connections,
+        depth,
+        request,
+        scattered,
+        rate,
+        warmup,
+        duration,
+    };
+    let echoes = Echoes::new(&pattern, message, connections);
+    Exchange::open(&asking, &pattern, echoes, &plan.target)?.run(hook)
 }
 
-/// Echo, closed or open loop.
-pub(crate) fn echo(_plan: &EchoPlan, _hook: Hook<'_>) -> io::Result<LoadResult> {
-    absent()
+/// HTTP, closed or open loop.
+pub(crate) fn http(plan: &HttpPlan, hook: Hook<'_>) -> io::Result<LoadResult> {
+    let HttpPlan {
+        connections,
+        depth,
+        rate,
+        warmup,
+        duration,
+        ..
+    } = *plan;
+    let pattern = Pattern::of(http::REQUEST);
+    let request = http::REQUEST.len();
+    let scattered = false;
+    let asking = Asking {
+        connections,
+        depth,
+        request,
+        scattered,
+        rate,
+        warmup,
+        duration,
+    };
+    Exchange::open(&asking, &pattern, Answers::new(connections), &plan.target)?.run(hook)
 }
 
 /// Connection churn; a latency is that of a whole life.
-pub(crate) fn churn(_plan: &ChurnPlan, _hook: Hook<'_>) -> io::Result<LoadResult> {
-    absent()
+pub(crate) fn churn(plan: &ChurnPlan, hook: Hook<'_>) -> io::Result<LoadResult> {
+    churn::churn(plan, hook)
 }
 
 /// Idle connections.
-pub(crate) fn idle(_plan: &IdlePlan, _hook: Hook<'_>) -> io::Result<()> {
-    absent()
+pub(crate) fn idle(plan: &IdlePlan, hook: Hook<'_>) -> io::Result<()> {
+    idle::idle(plan, hook)
 }

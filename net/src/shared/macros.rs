@@ -198,8 +198,8 @@ macro_rules! wait_readable {
         /// Waits until reading (or accepting) would not wait, and takes nothing out: there are bytes, or
         /// the end, or an error. An idle connection needs no buffer that way.
         ///
-        /// Rarely it returns although there is nothing, as `poll` does; another reader may also have been
-        /// faster. It takes its turn among the readers, and the timeout and deadline of reads apply.
+        /// Rarely it returns although there is nothing, and will do so again until a read has been tried;
+        /// another reader may also have been faster. It takes its turn among the readers, and the timeout and deadline of reads apply.
         ///
         /// # Errors
         ///
@@ -216,8 +216,8 @@ macro_rules! wait_writable {
     () => {
         /// Waits until writing would not wait, and writes nothing: there is room, or an error.
         ///
-        /// Rarely it returns although there is no room, as `poll` does; another writer may also have been
-        /// faster. It takes its turn among the writers, and the timeout and deadline of writes apply.
+        /// Rarely it returns although there is no room, and will do so again until a write has been tried;
+        /// another writer may also have been faster. It takes its turn among the writers, and the timeout and deadline of writes apply.
         ///
         /// # Errors
         ///

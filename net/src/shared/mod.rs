@@ -32,7 +32,7 @@ pub(crate) use macros::*;
 use crate::socket::{Moved, Socket, Way};
 use crate::sys;
 use corio::reactor::{WaitReason, checkpoint};
-use socket2::{SockRef, Type};
+use socket2::{Protocol, SockRef, Type};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -233,17 +233,11 @@ pub(crate) enum Family {
 ///
 /// # Errors
 ///
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) for another family or type: what is true for TCP only
-/// would be assumed of it.
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for another family or type, or a stream over IP that is not
+/// TCP's, such as SCTP's: what is true for TCP only would be assumed of it ([`Stream::SHORT_DRAINS`]).
 pub(crate) fn adopt(fd: OwnedFd, family: Family, kind: Type) -> io::Result<Socket> {
     let socket = SockRef::from(&fd);
-    let addr = socket.local_addr()?;
-    let found = if addr.is_unix() {
-        Some(Family::Unix)
-    } else {
-        (addr.is_ipv4() || addr.is_ipv6()).then_some(Family::Ip)
-    };
-    if found != Some(family) || socket.r#type()? != kind {
+    if !is_of(&socket, family, kind)? {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "the descriptor is a socket of another kind",
@@ -257,4 +251,23 @@ pub(crate) fn adopt(fd: OwnedFd, family: Family, kind: Type) -> io::Result<Socke
     socket.set_timeout(Way::Read, read)?;
     socket.set_timeout(Way::Write, write)?;
     Ok(socket)
+}
+
+/// Is a socket of this family and type, and of no other protocol than those who have it think?
+fn is_of(socket: &SockRef<'_>, family: Family, kind: Type) -> io::Result<bool> {
+    let addr = socket.local_addr()?;
+    let found = if addr.is_unix() {
+        Some(Family::Unix)
+    } else {
+        (addr.is_ipv4() || addr.is_ipv6()).then_some(Family::Ip)
+    };
+    if found != Some(family) || socket.r#type()? != kind {
+        return Ok(false);
+    }
+    Ok(match (family, kind) {
+        (Family::Ip, Type::STREAM) => {
+            matches!(socket.protocol()?, Some(Protocol::TCP | Protocol::MPTCP))
+        }
+        _ => true,
+    })
 }

@@ -11,7 +11,7 @@
 //! reaching a stranger's socket; its error is reported as closed.
 //!
 //! Closing the last descriptor of a socket ends its registration with the poller. Only if the
-//! descriptor has been lent out (`AsFd`), or came from outside, may there be another one, and it is
+//! descriptor has been lent out (`AsFd`, `control` functions), or came from outside, may there be another one, and it is
 //! deregistered explicitly: that saves a system call per connection. (A child between `fork` and
 //! `exec` has one too; its events carry an old generation.)
 

@@ -51,9 +51,9 @@ impl Duplex for UnixStream {
 ///
 /// # Errors
 ///
-/// The first error of either direction; also that the goroutine can't be started. After an error both
-/// streams have been shut down in both directions, which is what ends the other direction: what it had
-/// read and not yet written is lost.
+/// The first error of either direction. After it both streams have been shut down in both directions, which is
+/// what ends the other direction: what it had read and not yet written is lost. If the goroutine can't be
+/// started, that is the error, and nothing has been done.
 ///
 /// # Examples
 ///

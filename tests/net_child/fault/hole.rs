@@ -50,17 +50,23 @@ fn black_hole() {
         send(&stream, 4, ANSWER).unwrap();
         received.unwrap()
     });
-    // One that loses patience itself.
-    let impatient = Service::on_goroutines(far.listen(), |mut stream: TcpStream| {
-        stream.write_all(b"!").unwrap();
-        stream.set_read_timeout(Some(SHORT)).unwrap();
-        assert_kind(stream.read(&mut [0]), ErrorKind::TimedOut);
+    // One that loses patience itself, once there is the hole.
+    let patient = Arc::new(Mutex::new(Vec::new()));
+    let theirs = Arc::clone(&patient);
+    let impatient = Service::on_goroutines(far.listen(), move |stream: TcpStream| {
+        let stream = Arc::new(stream);
+        theirs.lock().unwrap().push(Arc::clone(&stream));
+        (&*stream).write_all(b"!").unwrap();
+        assert_kind((&*stream).read(&mut [0]), ErrorKind::TimedOut);
     });
     service.check();
     for on_goroutine in [true, false] {
         let stream = attack(service.addr);
         let unheard: Vec<_> = (0..3).map(|_| attack(impatient.addr)).collect();
         permitted(nft::black_hole(&far));
+        for stream in patient.lock().unwrap().drain(..) {
+            stream.set_read_deadline(after(SHORT)).unwrap();
+        }
         let addr = service.addr;
         let body = move || {
             unreachable(addr);
