@@ -77,7 +77,18 @@ pub(crate) fn command(peer: &Peer, workload: &str, case: &Case, setting: &Settin
     command
         .arg(workload)
         .args(["--procs", &setting.procs.to_string(), "--rounds", "1"]);
-    finish(&mut command, case);
+    let mut case = case.clone();
+    if let Drive::Own {
+        parameters,
+        operations,
+    } = &mut case.drive
+    {
+        let n = catalog::operations(workload, &case.variant, &peer.name, *operations);
+        for (_, value) in parameters.iter_mut().filter(|(name, _)| name == "n") {
+            *value = n.to_string();
+        }
+    }
+    finish(&mut command, &case);
     command
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::catalog::{Case, Drive, Load, Socket};
+use crate::catalog::{self, Case, Drive, Load, Socket};
 use crate::measure::{self, Setting, SocketPath};
 use crate::peers::Peer;
 use crate::process::{Running, which};
@@ -48,7 +48,11 @@ pub(crate) fn count(
             while running.line(until)?.is_some() {}
             let (status, last) = running.end(until)?;
             match status.code() {
-                Some(0) => ("syscalls_per_op", *operations),
+                Some(0) => {
+                    let variant = &case.variant;
+                    let done = catalog::operations(workload, variant, &peer.name, *operations);
+                    ("syscalls_per_op", done)
+                }
                 Some(crate::contract::ABSENT) => return Ok(None),
                 _ => return Err(io::Error::other(format!("{status}: {last}"))),
             }
