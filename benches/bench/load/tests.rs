@@ -46,7 +46,7 @@ fn plan(target: Target, connections: usize, message: usize, depth: usize) -> Ech
         depth,
         rate: None,
         warmup: Duration::from_millis(20),
-        duration: Duration::from_millis(100),
+        duration: Duration::from_millis(200),
     }
 }
 
@@ -133,8 +133,8 @@ fn an_open_loop_asks_what_its_schedule_says() {
         ..plan(target, 7, 64, 1)
     };
     let result = sound(|hook| echo(&plan, hook));
-    // 120 in 120 ms, more if the window begins late, and a greeting on each connection.
-    assert!(result.total_requests >= 127, "{result:?}");
+    // 220 in 220 ms, more if the window begins late, and a greeting on each connection.
+    assert!(result.total_requests >= 227, "{result:?}");
 }
 
 #[test]
@@ -157,6 +157,7 @@ fn an_open_loop_omits_nothing() {
     let open = EchoPlan {
         rate: Some(1000.0),
         warmup,
+        duration: Duration::from_millis(100),
         ..plan(naps(), 1, 64, 1)
     };
     let result = sound(|hook| echo(&open, hook));
@@ -255,6 +256,47 @@ fn an_end_is_found() {
         duration,
     };
     error(|hook| churn(&churning, hook));
+}
+
+#[test]
+fn silence_is_found() {
+    // It answers once, so that the greeting is over.
+    let target = server(|_, mut stream| {
+        let mut message = [0; 64];
+        stream.read_exact(&mut message)?;
+        stream.write_all(&message)?;
+        loop {
+            if stream.read(&mut message)? == 0 {
+                return Ok(());
+            }
+        }
+    });
+    thread::scope(|scope| {
+        for rate in [None, Some(100.0)] {
+            let plan = EchoPlan {
+                rate,
+                ..plan(target.clone(), 2, 64, 1)
+            };
+            scope.spawn(move || {
+                let error = error(|hook| echo(&plan, hook));
+                assert!(error.contains("silence for 10s after 0 answers"), "{error}");
+            });
+        }
+        let plan = ChurnPlan {
+            target: target.clone(),
+            concurrency: 2,
+            message: 65,
+            warmup: Duration::ZERO,
+            duration: Duration::from_millis(100),
+        };
+        scope.spawn(move || {
+            let error = error(|hook| churn(&plan, hook));
+            assert!(
+                error.contains("silence for 10s on 2 connections"),
+                "{error}"
+            );
+        });
+    });
 }
 
 #[test]
