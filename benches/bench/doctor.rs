@@ -192,7 +192,10 @@ pub(crate) fn run() {
     findings.push(if wrk::found() {
         well("wrk: found")
     } else {
-        ill("wrk: not found", "http needs it: the package is called wrk")
+        ill(
+            "wrk: not found",
+            "http is measured by our own load only; the package is called wrk",
+        )
     });
     findings.push(tool(
         "strace",

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::catalog::{self, Case, Drive, Load, Parameters, Socket, Wants};
 use crate::contract::{ABSENT, Line, Usage};
-use crate::load::{self, ChurnPlan, EchoPlan, IdlePlan, LoadResult, Moment};
+use crate::load::{self, ChurnPlan, EchoPlan, HttpPlan, IdlePlan, LoadResult, Moment};
 use crate::peers::Peer;
 use crate::process::{Running, pin_thread};
 use crate::server::{Refusal, Server};
@@ -114,7 +114,10 @@ pub(crate) fn server_command(
 
 fn finish(command: &mut Command, case: &Case) {
     for (name, value) in parameters(case) {
-        command.arg(format!("--{name}")).arg(value);
+        command.arg(format!("--{name}"));
+        if !value.is_empty() {
+            command.arg(value);
+        }
     }
     command.envs(case.env.iter().map(|(name, value)| (name, value)));
 }
@@ -238,7 +241,26 @@ pub(crate) fn put(server: &mut Server, load: &Load, setting: &Setting) -> io::Re
         ..
     } = *setting;
     match *load {
-        Load::Http { connections, depth } => {
+        Load::Http {
+            connections,
+            depth,
+            wrk: false,
+        } => {
+            let plan = HttpPlan {
+                target,
+                connections,
+                depth,
+                rate: None,
+                warmup,
+                duration,
+            };
+            pinned(server, setting, |hook| load::http(&plan, hook))
+        }
+        Load::Http {
+            connections,
+            depth,
+            wrk: true,
+        } => {
             let addr = server.listening().listening;
             wrk::verify(addr)?;
             let cpus = setting.client_cpus.as_deref();

@@ -224,13 +224,16 @@ impl Runner<'_> {
                     let needs_wrk = matches!(
                         case.drive,
                         Drive::Served {
-                            load: Load::Http { .. },
+                            load: Load::Http { wrk: true, .. },
                             ..
                         }
                     );
                     if needs_wrk && !wrk::found() {
                         self.bar.inc((takers.len() * rounds(self.args)) as u64);
-                        self.note(format!("{}: passed over, it needs wrk", workload.name));
+                        self.note(format!(
+                            "{}, {}: passed over, there is no wrk",
+                            workload.name, case.variant
+                        ));
                         continue;
                     }
                     self.case(workload.name, case, &takers, &setting);

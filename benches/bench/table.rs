@@ -1,7 +1,7 @@
 //! What is printed: for each form of a workload a small table, a line for each peer.
 //!
 //! The first metric of a form is the one it is about, and has its range and its ratio to corio; of
-//! the others there is the median, and the ratio where there is one. A `!` marks rows with disturbed
+//! the others there is the median, and of some the ratio, so that a line fits a screen. A `!` marks rows with disturbed
 //! rounds.
 
 use crate::catalog;
@@ -63,6 +63,12 @@ pub(crate) fn align(lines: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Whether the column has its ratio to corio beside it.
+fn in_relation(column: usize, metric: &str) -> bool {
+    const ALSO: &[&str] = &["cpu_ns_per_op", "cpu_ms", "server_cpu_us_per_req", "p99_us"];
+    column == 0 || ALSO.contains(&metric)
 }
 
 impl Report {
@@ -132,7 +138,9 @@ impl Report {
             if column == 0 {
                 head.push("[min..max]".to_owned());
             }
-            head.push("vs corio".to_owned());
+            if in_relation(column, metric) {
+                head.push("vs corio".to_owned());
+            }
         }
         let mut lines = vec![head];
         for peer in peers {
@@ -150,8 +158,10 @@ impl Report {
                         format!("[{}..{}]", figure(row.min), figure(row.max))
                     }));
                 }
-                let ratio = found.and_then(|index| self.ratio(index));
-                line.push(ratio.map_or(String::new(), |ratio| format!("{}x", figure(ratio))));
+                if in_relation(column, metric) {
+                    let ratio = found.and_then(|index| self.ratio(index));
+                    line.push(ratio.map_or(String::new(), |ratio| format!("{}x", figure(ratio))));
+                }
             }
             line.insert(0, format!("{peer}{}", if marked { " !" } else { "" }));
             lines.push(line);

@@ -4,6 +4,8 @@
 //! load that the harness puts on the peer's server. The names of variants are part of what `compare`
 //! goes by, so sizes that `--quick` changes are in them.
 
+mod cases;
+
 use crate::load;
 
 /// What one metric means.
@@ -56,6 +58,7 @@ pub(crate) const METRICS: &[Metric] = &[
     lower("late_max_ms", "latest ms", "ms", 0.50),
     lower("rss_bytes_per_task", "RSS B/task", "B", 0.03),
     lower("page_table_bytes_per_task", "page tables B/task", "B", 0.05),
+    lower("unfairness", "(max-min)/mean", "ratio", 0.50),
     higher("req_per_s", "req/s", "1/s", 0.15),
     lower("server_cpu_us_per_req", "server CPU us/req", "us", 0.15),
     lower("server_user_us_per_req", "of it user", "us", 0.15),
@@ -63,7 +66,6 @@ pub(crate) const METRICS: &[Metric] = &[
     lower("p99_us", "p99 us", "us", 0.35),
     lower("p999_us", "p99.9 us", "us", 0.60),
     lower("max_us", "max us", "us", 1.00),
-    lower("unfairness", "(max-min)/mean", "ratio", 0.50),
     lower("rss_bytes_per_conn", "RSS B/conn", "B", 0.05),
     lower("page_table_bytes_per_conn", "page tables B/conn", "B", 0.10),
     higher("hog_ms_per_s", "hogs' CPU ms/s", "ms/s", 0.25),
@@ -77,7 +79,7 @@ pub(crate) fn metric(name: &str) -> Option<&'static Metric> {
     METRICS.iter().find(|metric| metric.name == name)
 }
 
-/// Names and values that go to a peer as `--name value`.
+/// Names and values that go to a peer as `--name value`; as `--name` if the value is empty.
 pub(crate) type Parameters = Vec<(String, String)>;
 
 /// A workload.
@@ -137,6 +139,7 @@ pub(crate) enum Load {
     Http {
         connections: usize,
         depth: usize,
+        wrk: bool,
     },
 }
 
@@ -168,355 +171,6 @@ impl Load {
     }
 }
 
-fn own<const N: usize>(variant: String, operations: u64, parameters: [(&str, String); N]) -> Case {
-    let parameters = parameters
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec();
-    Case {
-        variant,
-        drive: Drive::Own {
-            parameters,
-            operations,
-        },
-        env: Vec::new(),
-    }
-}
-
-fn served<const N: usize>(variant: String, load: Load, parameters: [(&str, String); N]) -> Case {
-    let parameters = parameters
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec();
-    Case {
-        variant,
-        drive: Drive::Served { parameters, load },
-        env: Vec::new(),
-    }
-}
-
-fn echo(connections: usize, message: usize, depth: usize) -> Load {
-    let (rate, on, wants) = (None, Socket::Tcp, Wants::Throughput);
-    Load::Echo {
-        connections,
-        message,
-        depth,
-        rate,
-        on,
-        wants,
-    }
-}
-
-/// `full`, or a twentieth of it.
-fn size(quick: bool, full: u64) -> u64 {
-    if quick { full / 20 } else { full }
-}
-
-fn yields(quick: bool) -> Vec<Case> {
-    let n = size(quick, 4_000_000);
-    let case = |tasks: u32| {
-        own(
-            format!("{tasks} tasks"),
-            n,
-            [("n", n.to_string()), ("tasks", tasks.to_string())],
-        )
-    };
-    vec![case(2), case(4), case(1000)]
-}
-
-fn spawn(quick: bool) -> Vec<Case> {
-    let (few, many) = (size(quick, 1_000_000), size(quick, 1_000_000));
-    let burst = |what: &str, warmup: u32| {
-        own(
-            format!("burst of {many}, {what}"),
-            many,
-            [
-                ("n", many.to_string()),
-                ("mode", "burst".into()),
-                ("warmup", warmup.to_string()),
-            ],
-        )
-    };
-    vec![
-        own(
-            "one by one".into(),
-            few,
-            [("n", few.to_string()), ("mode", "one".into())],
-        ),
-        burst("cold", 0),
-        burst("warm", 1),
-    ]
-}
-
-fn pingpong(quick: bool) -> Vec<Case> {
-    let n = size(quick, 1_000_000);
-    let case = |kind: &str| {
-        own(
-            kind.into(),
-            n,
-            [("n", n.to_string()), ("kind", kind.into())],
-        )
-    };
-    vec![case("rendezvous"), case("cap1")]
-}
-
-fn chan_mpmc(quick: bool) -> Vec<Case> {
-    let n = size(quick, 4_000_000);
-    let case = |crew: u32| {
-        own(
-            format!("{crew}:{crew} cap 128"),
-            n,
-            [
-                ("n", n.to_string()),
-                ("producers", crew.to_string()),
-                ("consumers", crew.to_string()),
-                ("cap", "128".into()),
-            ],
-        )
-    };
-    vec![case(1), case(4)]
-}
-
-fn select(quick: bool) -> Vec<Case> {
-    let n = size(quick, 500_000);
-    let case = |arms: u32| {
-        own(
-            format!("{arms} arms"),
-            n,
-            [("n", n.to_string()), ("arms", arms.to_string())],
-        )
-    };
-    vec![case(2), case(8)]
-}
-
-fn mutex(quick: bool) -> Vec<Case> {
-    let n = size(quick, 4_000_000);
-    let case = |variant: &str, tasks: u32| {
-        own(
-            variant.into(),
-            n,
-            [("n", n.to_string()), ("tasks", tasks.to_string())],
-        )
-    };
-    vec![case("uncontended", 1), case("8 tasks", 8)]
-}
-
-fn rwlock(quick: bool) -> Vec<Case> {
-    let n = size(quick, 2_000_000);
-    let case = |variant: &str, tasks: u32| {
-        own(
-            variant.into(),
-            n,
-            [
-                ("n", n.to_string()),
-                ("tasks", tasks.to_string()),
-                ("reads", "90".into()),
-            ],
-        )
-    };
-    vec![
-        case("uncontended 90% reads", 1),
-        case("8 tasks 90% reads", 8),
-    ]
-}
-
-fn skynet(quick: bool) -> Vec<Case> {
-    let leaves: u64 = if quick { 10_000 } else { 1_000_000 };
-    let case = |leaves: u64, what: &str, warmup: u32| {
-        own(
-            format!("{leaves} leaves, {what}"),
-            leaves,
-            [("n", leaves.to_string()), ("warmup", warmup.to_string())],
-        )
-    };
-    let mut cases = vec![case(leaves, "cold", 0), case(leaves, "warm", 1)];
-    if !quick {
-        cases.push(case(10_000, "warm", 1));
-    }
-    cases
-}
-
-fn timers(quick: bool) -> Vec<Case> {
-    let case = |n: u64, what: &str, warmup: u32| {
-        own(
-            format!("{n} timers, {what}"),
-            n,
-            [
-                ("n", n.to_string()),
-                ("min-ms", "10".into()),
-                ("max-ms", "110".into()),
-                ("warmup", warmup.to_string()),
-            ],
-        )
-    };
-    if quick {
-        vec![case(5_000, "warm", 1)]
-    } else {
-        vec![
-            case(20_000, "warm", 1),
-            case(100_000, "cold", 0),
-            case(100_000, "warm", 1),
-        ]
-    }
-}
-
-fn idle_mem(quick: bool) -> Vec<Case> {
-    let sizes: &[u64] = if quick {
-        &[10_000]
-    } else {
-        &[10_000, 100_000, 1_000_000]
-    };
-    sizes
-        .iter()
-        .map(|n| {
-            own(
-                format!("{n} tasks"),
-                *n,
-                [("n", n.to_string()), ("warmup", "0".into())],
-            )
-        })
-        .collect()
-}
-
-fn echoes(quick: bool) -> Vec<Case> {
-    let sizes: &[usize] = if quick {
-        &[1, 64, 1000]
-    } else {
-        &[1, 64, 1000, 8000]
-    };
-    let mut cases = Vec::new();
-    for message in [64, 1024] {
-        for connections in sizes {
-            let variant = format!("C={connections} {message} B");
-            cases.push(served(variant, echo(*connections, message, 1), []));
-        }
-    }
-    cases
-}
-
-fn stream(_quick: bool) -> Vec<Case> {
-    let case = |connections: usize| {
-        served(
-            format!("C={connections} 512 B depth 32"),
-            echo(connections, 512, 32),
-            [],
-        )
-    };
-    vec![case(4), case(16)]
-}
-
-fn http(_quick: bool) -> Vec<Case> {
-    let case = |depth: usize| {
-        served(
-            format!("C=64 depth {depth}"),
-            Load::Http {
-                connections: 64,
-                depth,
-            },
-            [],
-        )
-    };
-    vec![case(1), case(16)]
-}
-
-fn churn(_quick: bool) -> Vec<Case> {
-    vec![served(
-        "C=64 64 B".into(),
-        Load::Churn {
-            concurrency: 64,
-            message: 64,
-        },
-        [],
-    )]
-}
-
-fn idle_conn(quick: bool) -> Vec<Case> {
-    let connections = if quick { 1000 } else { 8000 };
-    let case = |what: &str, message: usize| {
-        served(
-            format!("{connections} {what}"),
-            Load::Idle {
-                connections,
-                message,
-            },
-            [],
-        )
-    };
-    vec![case("untouched", 0), case("after one exchange", 64)]
-}
-
-/// Seconds after the start of a server at which its hogs begin: time enough to connect.
-const HOGS_AFTER: f64 = 0.5;
-
-fn hog(quick: bool) -> Vec<Case> {
-    let seconds = if quick { 2.0 } else { 4.5 };
-    let case = |hogs: usize| {
-        let (on, wants) = (Socket::Tcp, Wants::Hogs);
-        let (connections, rate) = (100, Some(2000.0));
-        served(
-            format!("{hogs} hogs, 1 blocker"),
-            Load::Echo {
-                connections,
-                message: 64,
-                depth: 1,
-                rate,
-                on,
-                wants,
-            },
-            [
-                ("hogs", hogs.to_string()),
-                ("blockers", "1".into()),
-                ("hog-seconds", seconds.to_string()),
-                ("delay", HOGS_AFTER.to_string()),
-            ],
-        )
-    };
-    if quick {
-        vec![case(1), case(8)]
-    } else {
-        vec![case(1), case(8), case(32)]
-    }
-}
-
-fn bulk(_quick: bool) -> Vec<Case> {
-    let parameters = [("size-hint", "65536".to_owned())];
-    vec![served(
-        "C=16 64 KiB".into(),
-        echo(16, 65_536, 1),
-        parameters,
-    )]
-}
-
-fn uds(_quick: bool) -> Vec<Case> {
-    let case = |connections: usize| {
-        let (rate, on, wants) = (None, Socket::Unix, Wants::Throughput);
-        served(
-            format!("C={connections} 64 B"),
-            Load::Echo {
-                connections,
-                message: 64,
-                depth: 1,
-                rate,
-                on,
-                wants,
-            },
-            [],
-        )
-    };
-    vec![case(1), case(64)]
-}
-
-fn fairness(_quick: bool) -> Vec<Case> {
-    let (rate, on, wants) = (None, Socket::Tcp, Wants::Fairness);
-    let load = Load::Echo {
-        connections: 1000,
-        message: 64,
-        depth: 1,
-        rate,
-        on,
-        wants,
-    };
-    vec![served("C=1000 64 B".into(), load, [])]
-}
-
 const RUNTIMES: &[&str] = &["corio", "go", "tokio", "may", "std"];
 const SERVERS: &[&str] = &["corio", "go", "tokio", "may", "std", "raw"];
 const WITH_FLOOR: &[&str] = &["corio", "go", "tokio", "may", "std", "corosensei"];
@@ -530,133 +184,133 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         about: "tasks that give way to each other",
         verifies: "each task did its share",
         peers: WITH_FLOOR,
-        cases: yields,
+        cases: cases::yields,
     },
     Workload {
         name: "spawn",
         about: "tasks that end at once, one by one and a million together",
         verifies: "the sum of what the tasks returned",
         peers: WITH_FLOOR,
-        cases: spawn,
+        cases: cases::spawn,
     },
     Workload {
         name: "pingpong",
         about: "two tasks and two channels, a message there and back",
         verifies: "every message is the one before plus one",
         peers: RUNTIMES,
-        cases: pingpong,
+        cases: cases::pingpong,
     },
     Workload {
         name: "chan_mpmc",
         about: "many producers and consumers on one buffered channel",
         verifies: "count and sum of what was received",
         peers: RUNTIMES,
-        cases: chan_mpmc,
+        cases: cases::chan_mpmc,
     },
     Workload {
         name: "select",
         about: "round trips through one of several channels",
         verifies: "every answer is that to its question",
         peers: RUNTIMES,
-        cases: select,
+        cases: cases::select,
     },
     Workload {
         name: "mutex",
         about: "one lock, alone and in a crowd",
         verifies: "the counter under the lock",
         peers: RUNTIMES,
-        cases: mutex,
+        cases: cases::mutex,
     },
     Workload {
         name: "rwlock",
         about: "one lock, nine readers to a writer",
         verifies: "the number of writes",
         peers: RUNTIMES,
-        cases: rwlock,
+        cases: cases::rwlock,
     },
     Workload {
         name: "skynet",
         about: "a tree of tasks, ten children each",
         verifies: "the sum of the leaves",
         peers: RUNTIMES,
-        cases: skynet,
+        cases: cases::skynet,
     },
     Workload {
         name: "timers",
         about: "many sleepers, 10 to 110 ms each",
         verifies: "none wakes early, all wake",
         peers: RUNTIMES,
-        cases: timers,
+        cases: cases::timers,
     },
     Workload {
         name: "idle_mem",
         about: "memory of a task that waits",
         verifies: "all of them wait, and all end when told",
         peers: RUNTIMES,
-        cases: idle_mem,
+        cases: cases::idle_mem,
     },
     Workload {
         name: "echo",
         about: "ping-pong on C connections",
         verifies: ECHOED,
         peers: SERVERS,
-        cases: echoes,
+        cases: cases::echoes,
     },
     Workload {
         name: "stream",
         about: "pipelined echo on few connections",
         verifies: ECHOED,
         peers: SERVERS,
-        cases: stream,
+        cases: cases::stream,
     },
     Workload {
         name: "http",
-        about: "plaintext, keep-alive and pipelined (needs wrk)",
-        verifies: "one answer byte for byte, the status of all",
+        about: "plaintext, keep-alive and pipelined (wrk beside our own load)",
+        verifies: "status, length and body of every answer",
         peers: HTTP,
-        cases: http,
+        cases: cases::http,
     },
     Workload {
         name: "churn",
         about: "connect, one exchange, close",
         verifies: ECHOED,
         peers: SERVERS,
-        cases: churn,
+        cases: cases::churn,
     },
     Workload {
         name: "idle_conn",
         about: "memory of a connection that does nothing",
         verifies: "all connect; the exchange, where there is one",
         peers: SERVERS,
-        cases: idle_conn,
+        cases: cases::idle_conn,
     },
     Workload {
         name: "hog",
         about: "latency at a fixed rate while tasks spin and one blocks its thread",
         verifies: ECHOED,
         peers: HTTP,
-        cases: hog,
+        cases: cases::hog,
     },
     Workload {
         name: "bulk",
         about: "echo of 64 KiB messages",
         verifies: ECHOED,
         peers: SERVERS,
-        cases: bulk,
+        cases: cases::bulk,
     },
     Workload {
         name: "uds",
         about: "echo on Unix sockets",
         verifies: ECHOED,
         peers: SERVERS,
-        cases: uds,
+        cases: cases::uds,
     },
     Workload {
         name: "fairness",
         about: "how evenly the connections of an echo are served",
         verifies: ECHOED,
         peers: SERVERS,
-        cases: fairness,
+        cases: cases::fairness,
     },
 ];
 
@@ -819,7 +473,7 @@ mod tests {
 
     #[test]
     fn a_sweep_reaches_load_parameters_and_environment() {
-        let case = &echoes(true)[0];
+        let case = &cases::echoes(true)[0];
         let swept = sweep(case, "connections", "7").unwrap();
         assert_eq!(swept.variant, "C=1 64 B, connections=7");
         assert!(matches!(
@@ -838,7 +492,7 @@ mod tests {
             swept.env,
             [("CORIO_STACK_SIZE".to_owned(), "16k".to_owned())]
         );
-        let swept = sweep(&yields(true)[0], "tasks", "9").unwrap();
+        let swept = sweep(&cases::yields(true)[0], "tasks", "9").unwrap();
         let Drive::Own { parameters, .. } = swept.drive else {
             panic!("not served")
         };
