@@ -1,0 +1,213 @@
+//! `--profile`: one workload of one peer under perf, folded for a flame graph.
+//!
+//! The Rust peers are built again, in a directory of their own, with frame pointers: following them
+//! is exact, cheap, and ends where a coroutine's stack ends, at its first frame. perf's copies of
+//! stacks with DWARF unwinding were tried and rejected: at a few thousand samples a second they cost
+//! more than what they watch, and they cut deep stacks off. Go has frame pointers anyway.
+//!
+//! The output has a line for each stack, `peer;outermost;...;innermost count`, which flamegraph.pl,
+//! inferno-flamegraph and speedscope read.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::catalog::{Case, Drive, Load, Socket};
+use crate::cli::RunArgs;
+use crate::measure::{self, Setting, SocketPath};
+use crate::peers::Peer;
+use crate::process::{Running, raise_descriptors, which};
+use crate::server::{Refusal, Server};
+use crate::{process, run};
+
+/// `bench run WORKLOAD --profile FILE`.
+pub(crate) fn profile(args: &RunArgs, file: &Path) -> io::Result<()> {
+    if which("perf").is_none() {
+        return Err(io::Error::other(
+            "--profile needs perf (linux-perf, or linux-tools-generic)",
+        ));
+    }
+    if args.workloads.is_empty() {
+        return Err(io::Error::other("--profile needs the name of a workload"));
+    }
+    let chosen = run::chosen(args)?;
+    let (workload, cases) = &chosen[0];
+    let mut args = args.clone();
+    args.peers.truncate(1);
+    let found = run::search(&args, true)?;
+    let (peer, case) = (&found.peers[0], &cases[0]);
+    let setting = run::setting(&args, run::procs(&args)[0]);
+    raise_descriptors();
+    eprintln!(
+        "{}, {}, {}, procs {}",
+        workload.name, case.variant, peer.name, setting.procs
+    );
+    let data = Data::new();
+    record(peer, workload.name, case, &setting, &data.0)?;
+    let script = process::output(
+        "perf",
+        &[
+            "script",
+            "-i",
+            &data.0.display().to_string(),
+            "-F",
+            "comm,ip,sym",
+        ],
+    )
+    .ok_or_else(|| io::Error::other("perf script printed nothing"))?;
+    let folded = fold(&script);
+    fs::write(file, &folded)?;
+    println!(
+        "{} stacks in {}; for a picture: inferno-flamegraph < {} > flame.svg, or speedscope",
+        folded.lines().count(),
+        file.display(),
+        file.display()
+    );
+    Ok(())
+}
+
+fn record(
+    peer: &Peer,
+    workload: &str,
+    case: &Case,
+    setting: &Setting,
+    data: &Path,
+) -> io::Result<()> {
+    let cpus = setting.server_cpus.as_deref();
+    match &case.drive {
+        Drive::Own { .. } => {
+            let inner = measure::command(peer, workload, case, setting);
+            let mut command = Command::new("perf");
+            command
+                .args(["record", "-q", "-F", "1999", "--call-graph", "fp", "-o"])
+                .arg(data);
+            command
+                .arg("--")
+                .arg(inner.get_program())
+                .args(inner.get_args());
+            command.envs(
+                inner
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            );
+            let until = Instant::now() + setting.patience;
+            let running = Running::start(&mut command, cpus)?;
+            while running.line(until)?.is_some() {}
+            let (status, last) = running.end(until)?;
+            if status.success() {
+                Ok(())
+            } else {
+                Err(io::Error::other(last))
+            }
+        }
+        Drive::Served { load, .. } => {
+            let on_unix = matches!(
+                load,
+                Load::Echo {
+                    on: Socket::Unix,
+                    ..
+                }
+            );
+            let socket = on_unix.then(SocketPath::new);
+            let path = socket.as_ref().map(SocketPath::path);
+            let mut command = measure::server_command(peer, case, load, setting, path);
+            let mut server = match Server::start(&mut command, cpus) {
+                Ok(server) => server,
+                Err(Refusal::Absent(why)) => return Err(io::Error::other(why)),
+                Err(Refusal::Failed(error)) => return Err(error),
+            };
+            let mut perf = Command::new("perf");
+            perf.args(["record", "-q", "-F", "1999", "--call-graph", "fp", "-o"])
+                .arg(data);
+            perf.args(["-p", &server.listening().pid.to_string()]);
+            perf.stdin(Stdio::null()).stdout(Stdio::null());
+            let perf = Running::start(&mut perf, None)?;
+            let loaded = measure::put(&mut server, load, setting);
+            server.answers()?;
+            // SAFETY: kill takes no pointer; perf writes its file when it is interrupted.
+            unsafe { libc::kill(perf.pid(), libc::SIGINT) };
+            let ended = perf.end(Instant::now() + Duration::from_secs(30));
+            server.stop()?;
+            loaded?;
+            ended.map(|_| ())
+        }
+    }
+}
+
+/// Stacks of `perf script -F comm,ip,sym`, each on a line with its count.
+fn fold(script: &str) -> String {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for sample in script.split("\n\n") {
+        let mut lines = sample.lines().filter(|line| !line.trim().is_empty());
+        let Some(comm) = lines.next() else { continue };
+        let mut frames = vec![comm.trim().replace(';', ":")];
+        let mut stack: Vec<String> = lines.map(symbol).collect();
+        stack.reverse();
+        frames.append(&mut stack);
+        *counts.entry(frames.join(";")).or_default() += 1;
+    }
+    counts
+        .iter()
+        .map(|(stack, count)| format!("{stack} {count}\n"))
+        .collect()
+}
+
+/// `  55d0 <name>+0x10` without the address, the offset and the hash.
+fn symbol(line: &str) -> String {
+    let name = line
+        .trim()
+        .split_once(' ')
+        .map_or("[unknown]", |(_, name)| name.trim());
+    let name = name.rsplit_once("+0x").map_or(name, |(name, _)| name);
+    let name = match name.rsplit_once("::h") {
+        Some((front, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            front
+        }
+        _ => name,
+    };
+    name.replace(';', ":")
+}
+
+/// Where perf writes; gone when dropped.
+struct Data(PathBuf);
+
+impl Data {
+    fn new() -> Data {
+        Data(std::env::temp_dir().join(format!("corio-bench-{}.perf", std::process::id())))
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        // There is none if perf did not get that far.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacks_are_folded_from_the_outside() {
+        let script = "\
+peer-corio 
+\t55d0 corio::park::h0123456789abcdef+0x1f
+\t55d1 main
+
+peer-corio
+\t55d9 corio::park::h0123456789abcdef
+\t55d1 main
+
+peer-corio
+\tffff [unknown]
+";
+        assert_eq!(
+            fold(script),
+            "peer-corio;[unknown] 1\npeer-corio;main;corio::park 2\n"
+        );
+    }
+}
