@@ -194,7 +194,16 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// Does what the command line says.
 pub(crate) fn dispatch() -> io::Result<ExitCode> {
-    match Cli::parse().command {
+    let command = Cli::parse().command;
+    if !matches!(
+        command,
+        Command::Run(_) | Command::Serve(_) | Command::Load(_)
+    ) {
+        // For `bench list | head`. The others write to sockets and want the error.
+        // SAFETY: no other thread is running, and the default action needs no handler.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    }
+    match command {
         Command::List => catalog::print(),
         Command::Run(args) => {
             return match &args.profile {

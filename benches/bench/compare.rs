@@ -114,14 +114,20 @@ impl<'a> Comparison<'a> {
         }
         let judged = self.rows.len() - self.count(Verdict::Unjudged);
         let differ = self.count(Verdict::Worse) + self.count(Verdict::Better);
+        let share = match judged {
+            0 => String::new(),
+            _ => {
+                let same = 100.0 * (judged - differ) as f64 / judged as f64;
+                format!(" ({same:.1}% of those judged)")
+            }
+        };
         text.push_str(&format!(
-            "{} rows in both: {} worse, {} better, {} without a difference beyond noise ({:.1}% of \
-             those judged), {} not judged; {} rows in one only\n",
+            "{} rows in both: {} worse, {} better, {} without a difference beyond noise{share}, {} not \
+             judged; {} rows in one only\n",
             self.rows.len(),
             self.worse(),
             self.count(Verdict::Better),
             self.count(Verdict::Same),
-            100.0 * (judged - differ) as f64 / judged.max(1) as f64,
             self.count(Verdict::Unjudged),
             self.alone,
         ));

@@ -132,11 +132,6 @@ impl Running {
         })
     }
 
-    /// The process's number.
-    pub(crate) fn pid(&self) -> libc::pid_t {
-        self.child.id() as libc::pid_t
-    }
-
     /// The next line; `None` when there are no more.
     pub(crate) fn line(&self, until: Instant) -> io::Result<Option<String>> {
         match self
@@ -238,7 +233,7 @@ mod tests {
             .line(Instant::now() + Duration::from_millis(20))
             .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        let pid = running.pid();
+        let pid = running.child.id() as libc::pid_t;
         drop(running);
         // SAFETY: signal 0 only asks whether the process is there.
         assert_eq!(unsafe { libc::kill(pid, 0) }, -1);

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 use crate::catalog::{Case, Drive, Load, Socket};
 use crate::cli::RunArgs;
@@ -79,20 +79,7 @@ fn record(
     let cpus = setting.server_cpus.as_deref();
     match &case.drive {
         Drive::Own { .. } => {
-            let inner = measure::command(peer, workload, case, setting);
-            let mut command = Command::new("perf");
-            command
-                .args(["record", "-q", "-F", "1999", "--call-graph", "fp", "-o"])
-                .arg(data);
-            command
-                .arg("--")
-                .arg(inner.get_program())
-                .args(inner.get_args());
-            command.envs(
-                inner
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            );
+            let mut command = recorded(&measure::command(peer, workload, case, setting), data);
             let until = Instant::now() + setting.patience;
             let running = Running::start(&mut command, cpus)?;
             while running.line(until)?.is_some() {}
@@ -113,28 +100,34 @@ fn record(
             );
             let socket = on_unix.then(SocketPath::new);
             let path = socket.as_ref().map(SocketPath::path);
-            let mut command = measure::server_command(peer, case, load, setting, path);
-            let mut server = match Server::start(&mut command, cpus) {
+            let inner = measure::server_command(peer, case, load, setting, path);
+            let mut server = match Server::start(&mut recorded(&inner, data), cpus) {
                 Ok(server) => server,
                 Err(Refusal::Absent(why)) => return Err(io::Error::other(why)),
                 Err(Refusal::Failed(error)) => return Err(error),
             };
-            let mut perf = Command::new("perf");
-            perf.args(["record", "-q", "-F", "1999", "--call-graph", "fp", "-o"])
-                .arg(data);
-            perf.args(["-p", &server.listening().pid.to_string()]);
-            perf.stdin(Stdio::null()).stdout(Stdio::null());
-            let perf = Running::start(&mut perf, None)?;
-            let loaded = measure::put(&mut server, load, setting);
+            measure::put(&mut server, load, setting)?;
             server.answers()?;
-            // SAFETY: kill takes no pointer; perf writes its file when it is interrupted.
-            unsafe { libc::kill(perf.pid(), libc::SIGINT) };
-            let ended = perf.end(Instant::now() + Duration::from_secs(30));
-            server.stop()?;
-            loaded?;
-            ended.map(|_| ())
+            server.stop()
         }
     }
+}
+
+/// The same command under perf.
+fn recorded(inner: &Command, data: &Path) -> Command {
+    let mut command = Command::new("perf");
+    command.args(["record", "-q", "-F", "1999", "--call-graph", "fp", "-o"]);
+    command
+        .arg(data)
+        .arg("--")
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    command.envs(
+        inner
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    command
 }
 
 /// Stacks of `perf script -F comm,ip,sym`, each on a line with its count.

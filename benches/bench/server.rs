@@ -18,7 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     running: Running,
     listening: Listening,
+    /// Questions without an answer yet.
     asked: usize,
+    answered: Vec<Usage>,
 }
 
 /// Why there is no server.
@@ -47,6 +49,7 @@ impl Server {
                 running,
                 listening,
                 asked: 0,
+                answered: Vec::new(),
             }),
             Err(error) => Err(Refusal::Failed(io::Error::other(format!(
                 "{line}: {error}"
@@ -59,25 +62,33 @@ impl Server {
         &self.listening
     }
 
-    /// Asks for its usage, of now.
+    /// Asks for its usage, of now, once it has answered to the time before: two signals of one kind
+    /// can become one.
     pub(crate) fn ask(&mut self) -> io::Result<()> {
+        self.collect()?;
         self.asked += 1;
         self.signal(libc::SIGUSR1)
     }
 
     /// Its usage at each time that it was asked.
     pub(crate) fn answers(&mut self) -> io::Result<Vec<Usage>> {
+        self.collect()?;
+        Ok(std::mem::take(&mut self.answered))
+    }
+
+    /// Waits for the answers that are due.
+    fn collect(&mut self) -> io::Result<()> {
         let until = Instant::now() + PATIENCE;
-        let asked = std::mem::take(&mut self.asked);
-        (0..asked)
-            .map(|_| {
-                let line = self.running.line(until)?.ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::UnexpectedEof, "the server has ended")
-                })?;
-                serde_json::from_str(&line)
-                    .map_err(|error| io::Error::other(format!("{line}: {error}")))
-            })
-            .collect()
+        while self.asked > 0 {
+            let line = self.running.line(until)?.ok_or_else(|| {
+                io::Error::new(io::ErrorKind::UnexpectedEof, "the server has ended")
+            })?;
+            let usage = serde_json::from_str(&line)
+                .map_err(|error| io::Error::other(format!("{line}: {error}")))?;
+            self.answered.push(usage);
+            self.asked -= 1;
+        }
+        Ok(())
     }
 
     /// Ends it in an orderly way.
