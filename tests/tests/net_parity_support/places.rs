@@ -12,7 +12,7 @@ use std::time::Duration;
 fn unique() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("corio-{}-{number}", std::process::id())
+    format!("corio-parity-{}-{number}", std::process::id())
 }
 
 /// An address that refuses connections as long as the socket, which only keeps it, lives.

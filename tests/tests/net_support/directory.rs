@@ -11,8 +11,10 @@ impl Directory {
     pub(crate) fn new() -> Directory {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("corio-{}-{number}", std::process::id());
+        let name = format!("corio-directory-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
+        // One that was killed may have left it, and had our number.
+        let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).unwrap();
         Directory(path)
     }

@@ -40,7 +40,7 @@ pub(crate) fn unix_name(prefix: &str) -> String {
     match prefix {
         "@" => format!("@corio-{process}-{number}"),
         _ => {
-            let path: PathBuf = std::env::temp_dir().join(format!("corio-{process}-{number}"));
+            let path: PathBuf = std::env::temp_dir().join(format!("corio-name-{process}-{number}"));
             // One that was killed may have left it, and had our number.
             let _ = std::fs::remove_file(&path);
             path.to_str().expect("a usual directory").to_owned()
