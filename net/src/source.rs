@@ -34,7 +34,8 @@ pub(crate) type Side = Direction<TimerId>;
 
 /// Operations don't park but fail with `WouldBlock`.
 pub(crate) const NONBLOCKING: u8 = 1;
-/// The descriptor may have been duplicated, so closing it does not end its registration.
+/// The poller must be told before the descriptor is closed: it may have been duplicated, so that closing it does
+/// not end its registration; or it has a name that others may want.
 pub(crate) const EXPOSED: u8 = 2;
 
 /// Bits of the token that are the source's number.

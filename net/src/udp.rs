@@ -89,7 +89,7 @@ impl UdpSocket {
             let socket =
                 socket2::Socket::new_raw(Domain::for_address(addr), kind, Some(Protocol::UDP))?;
             socket.bind(&addr.into())?;
-            Self::open(socket.into(), false)
+            Self::open(socket.into(), true)
         })
     }
 

@@ -218,7 +218,7 @@ impl ListenConfig {
         self.prepare(&socket)?;
         socket.bind(&addr)?;
         socket.listen(self.queue())?;
-        let listener = UnixListener::open(socket.into(), self.control.is_some())?;
+        let listener = UnixListener::open(socket.into(), true)?;
         listener.set_unlink_on_close(true)?;
         Ok(listener)
     }
@@ -238,7 +238,7 @@ impl ListenConfig {
         self.prepare(&socket)?;
         socket.bind(&addr.into())?;
         socket.listen(self.queue())?;
-        TcpListener::open(socket.into(), self.control.is_some())
+        TcpListener::open(socket.into(), true)
     }
 
     /// What is to be done with any socket before it is bound.

@@ -254,7 +254,7 @@ macro_rules! descriptor {
     ($type:ident) => {
         impl $type {
             /// Takes over a non-blocking descriptor of the right kind. `exposed`: it may have
-            /// duplicates.
+            /// duplicates, or has a name of its own (see [`socket`](mod@crate::socket)).
             pub(crate) fn open(
                 fd: std::os::fd::OwnedFd,
                 exposed: bool,

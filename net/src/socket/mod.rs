@@ -10,10 +10,15 @@
 //! a `BorrowedFd` stays valid, and a system call that raced with `close` gives `EBADF` instead of
 //! reaching a stranger's socket; its error is reported as closed.
 //!
-//! Closing the last descriptor of a socket ends its registration with the poller. Only if the
-//! descriptor has been lent out (`AsFd`, `control` functions), or came from outside, may there be another one, and it is
-//! deregistered explicitly: that saves a system call per connection. (A child between `fork` and
-//! `exec` has one too; its events carry an old generation.)
+//! Closing the last descriptor of a socket ends its registration with the poller, so most are just
+//! closed, which saves a system call per connection. Some are deregistered first (`EXPOSED`):
+//!
+//! - Those that may have duplicates: which have been lent out (`AsFd`, `control` functions), or came from
+//!   outside. (A child between `fork` and `exec` has one too; its events carry an old generation.)
+//! - Those with a port or name of their own, which is to be free at once: listeners and datagram sockets.
+//!   While Linux collects events it keeps the file of each descriptor that it looks at, and whoever does
+//!   that on another CPU may be preempted there; deregistering waits for it.
+//! - Those that are ended by `close`, which promises that.
 //!
 //! Next in the reading order: `turn`, below; then `shared`.
 
@@ -54,7 +59,8 @@ fn nanos(timeout: Duration) -> u64 {
 }
 
 impl Socket {
-    /// Takes a non-blocking descriptor over and registers it. `exposed`: it may have duplicates.
+    /// Takes a non-blocking descriptor over and registers it. `exposed`: it may have duplicates, or has a
+    /// name of its own; see the module's head.
     pub(crate) fn open(fd: OwnedFd, exposed: bool) -> io::Result<Socket> {
         let poller = reactor::poller()?;
         let source = ARENA.take();
@@ -174,6 +180,7 @@ impl Socket {
     }
 
     fn replace(&self) -> io::Result<()> {
+        self.0.set_mode(EXPOSED, true);
         self.deregister();
         sys::replace(self.borrow(), reactor::poller()?.placeholder())
     }

@@ -78,7 +78,7 @@ impl TcpListener {
             socket.set_reuse_address(true)?;
             socket.bind(&addr.into())?;
             socket.listen(sys::BACKLOG)?;
-            Self::open(socket.into(), false)
+            Self::open(socket.into(), true)
         })
     }
 

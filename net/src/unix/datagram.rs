@@ -112,7 +112,7 @@ impl UnixDatagram {
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<UnixDatagram> {
         let socket = super::new(Type::DGRAM)?;
         socket.bind(&sys::to_unix(addr)?)?;
-        Self::open(socket.into(), false)
+        Self::open(socket.into(), true)
     }
 
     /// Makes the socket on a path the one to which [`send`](Self::send) sends, and the only one that is

@@ -138,7 +138,7 @@ impl UnixListener {
         let socket = super::new(Type::STREAM)?;
         socket.bind(addr)?;
         socket.listen(backlog)?;
-        Self::open(socket.into(), false)
+        Self::open(socket.into(), true)
     }
 
     /// Waits for a connection. The peer's address is unnamed unless it has bound one.
