@@ -24,7 +24,7 @@ struct Cli {
 enum Command {
     /// Lists the workloads and what each verifies
     List,
-    /// Runs workloads, all if none are named
+    /// Runs workloads, all if none are named: about an hour then, a few minutes with --quick
     Run(Box<RunArgs>),
     /// Compares two runs; exit status 1 if the second is worse beyond noise
     Compare {
@@ -76,13 +76,15 @@ pub(crate) struct RunArgs {
     /// Rounds [default: 7, with --quick 1]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: Option<u32>,
-    /// Small sizes and short windows: a smoke test of some five minutes
+    /// Small sizes, short windows, one round: a smoke test of a few minutes, figures not to be judged
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Seconds of a measured window of the network workloads [default: 2, with --quick 0.3]
+    /// Seconds of a measured window of the network workloads [default: 0.7, and more where a variant
+    /// needs it (fairness 3, hog 2, 8000 connections 1); with --quick 0.2]
     #[arg(long)]
     pub(crate) seconds: Option<f64>,
-    /// How often a disturbed round is tried again [default: 1, with --quick 0]
+    /// How often a disturbed round is tried again, but no more than one round in ten over the whole
+    /// run [default: 1, with --quick 0]
     #[arg(long)]
     pub(crate) retries: Option<u32>,
     /// Pin nothing, also when there are CPUs to spare

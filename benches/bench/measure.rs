@@ -27,13 +27,33 @@ pub(crate) struct Setting {
     pub(crate) server_cpus: Option<Vec<usize>>,
     /// Where the load is made, if it is pinned.
     pub(crate) client_cpus: Option<Vec<usize>>,
-    /// Before the window of a network workload.
-    pub(crate) warmup: Duration,
     /// The window of a network workload.
     pub(crate) window: Duration,
+    /// Whether a load that needs a longer window gets it.
+    pub(crate) stretch: bool,
     /// After which a peer that does a workload by itself is given up.
     pub(crate) patience: Duration,
 }
+
+impl Setting {
+    /// Warm-up and window of that load.
+    fn times(&self, load: &Load) -> (Duration, Duration) {
+        let window = match self.stretch {
+            true => self.window.max(load.least_window()),
+            false => self.window,
+        };
+        let warmup = (window / 4).min(WARMUP);
+        let hogs = matches!(load, Load::Echo { wants, .. } if *wants == Wants::Hogs);
+        // The hogs begin when the connections are there, and the window when the hogs spin.
+        (if hogs { HOGS_SPIN } else { warmup }, window)
+    }
+}
+
+/// The longest warm-up: by then every connection has had its turn.
+const WARMUP: Duration = Duration::from_millis(500);
+
+/// The warm-up of a load beside hogs.
+const HOGS_SPIN: Duration = Duration::from_millis(700);
 
 /// One figure of one metric.
 #[derive(Clone, Debug, PartialEq)]
@@ -235,11 +255,7 @@ pub(crate) fn put(server: &mut Server, load: &Load, setting: &Setting) -> io::Re
             "the server does not listen on a Unix socket",
         ));
     };
-    let Setting {
-        warmup,
-        window: duration,
-        ..
-    } = *setting;
+    let (warmup, duration) = setting.times(load);
     match *load {
         Load::Http {
             connections,
@@ -278,15 +294,8 @@ pub(crate) fn put(server: &mut Server, load: &Load, setting: &Setting) -> io::Re
             message,
             depth,
             rate,
-            wants,
             ..
         } => {
-            // The hogs begin when the connections are there, and the window when the hogs spin.
-            let warmup = if wants == Wants::Hogs {
-                warmup.max(HOGS_SPIN)
-            } else {
-                warmup
-            };
             let plan = EchoPlan {
                 target,
                 connections,
@@ -333,9 +342,6 @@ pub(crate) fn put(server: &mut Server, load: &Load, setting: &Setting) -> io::Re
         }
     }
 }
-
-/// The warm-up that a load beside hogs has at least.
-const HOGS_SPIN: Duration = Duration::from_millis(1000);
 
 /// Runs a generator on a thread of its own, pinned to the client's CPUs.
 fn pinned(

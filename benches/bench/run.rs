@@ -3,7 +3,8 @@
 //! For each workload, variant and number of procs, the peers take turns: A B C, A B C, and so on. A
 //! slow minute of the machine thus falls on all of them, and ratios are taken inside one turn. A
 //! round in which something else ran is tried again, and the quietest try counts; if that was
-//! disturbed as well it is marked and kept.
+//! disturbed as well it is marked and kept. On a machine that is never quiet trying again is of no use
+//! and would double the run, so that no more than one round in ten is.
 //!
 //! Where a peer runs: with fewer procs than there are CPUs, on the first `procs` of them, and the
 //! load on the next one; with as many or more, nothing is pinned. A peer that does not have a
@@ -15,7 +16,7 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::catalog::{self, Case, Drive, Load, Workload};
 use crate::cli::RunArgs;
@@ -86,14 +87,14 @@ pub(crate) fn procs(args: &RunArgs) -> Vec<usize> {
 pub(crate) fn setting(args: &RunArgs, procs: usize) -> Setting {
     let cpus = allowed_cpus();
     let pinned = !args.no_pin && procs < cpus.len();
-    let seconds = args.seconds.unwrap_or(if args.quick { 0.3 } else { 2.0 });
+    let seconds = args.seconds.unwrap_or(if args.quick { 0.2 } else { 0.7 });
     let window = Duration::from_secs_f64(seconds.clamp(0.05, 3600.0));
     Setting {
         procs,
         server_cpus: pinned.then(|| cpus[..procs].to_vec()),
         client_cpus: pinned.then(|| vec![cpus[procs]]),
-        warmup: window / 4,
         window,
+        stretch: !args.quick && args.seconds.is_none(),
         patience: Duration::from_secs(if args.quick { 30 } else { 300 }),
     }
 }
@@ -115,9 +116,14 @@ fn method(args: &RunArgs) -> String {
         "peer pinned to the first CPUs and load to the next while there are more CPUs than procs"
     };
     format!(
-        "{} rounds, peers interleaved, network windows of {window} s; {pinning}; ratios are medians \
+        "{} rounds, peers interleaved, network windows of {window} s{}; {pinning}; ratios are medians \
          of ratios inside a round{}",
         rounds(args),
+        if setting(args, 1).stretch {
+            ", longer where a variant needs it"
+        } else {
+            ""
+        },
         if args.quick {
             "; quick: sizes too small to judge"
         } else {
@@ -137,6 +143,7 @@ pub(crate) fn command(args: &RunArgs) -> io::Result<ExitCode> {
         report: Report::new(machine::describe(), method(args)),
         bar: ProgressBar::new(0),
         args,
+        retried: 0,
         failed: false,
     };
     for line in found.missing {
@@ -167,6 +174,8 @@ struct Runner<'a> {
     args: &'a RunArgs,
     report: Report,
     bar: ProgressBar,
+    /// Rounds that were tried again so far.
+    retried: u64,
     failed: bool,
 }
 
@@ -209,9 +218,18 @@ impl Runner<'_> {
             .sum::<usize>()
             * procs.len()
             * rounds(self.args);
+        eprintln!(
+            "{steps} rounds: {} of each peer in each variant with {} procs",
+            rounds(self.args),
+            procs
+                .iter()
+                .map(usize::to_string)
+                .collect::<Vec<_>>()
+                .join(" and ")
+        );
         self.bar = ProgressBar::new(steps as u64);
         if let Ok(style) =
-            ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len} {msg}")
+            ProgressStyle::with_template("{elapsed} [{bar:20}] {pos}/{len}, {eta} left: {wide_msg}")
         {
             self.bar.set_style(style.progress_chars("=> "));
         }
@@ -241,9 +259,24 @@ impl Runner<'_> {
             }
             let text = self.report.text_from(from);
             self.bar.suspend(|| print!("{text}"));
+            if self.bar.is_hidden() {
+                self.say_how_far();
+            }
         }
         self.bar.finish_and_clear();
         Ok(())
+    }
+
+    /// What the bar says, where there is no terminal for one.
+    fn say_how_far(&self) {
+        let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
+        let elapsed = self.bar.elapsed();
+        let left = elapsed.mul_f64(all.saturating_sub(done) as f64 / done.max(1) as f64);
+        eprintln!(
+            "{done} of {all} rounds after {}, about {} left",
+            HumanDuration(elapsed),
+            HumanDuration(left)
+        );
     }
 
     fn case(&mut self, workload: &str, case: &Case, takers: &[&Peer], setting: &Setting) {
@@ -289,7 +322,13 @@ impl Runner<'_> {
         measure: impl Fn(&Peer) -> Outcome,
     ) {
         let mut best: Option<(Disturbance, Vec<Sample>)> = None;
-        for _ in 0..=retries(self.args) {
+        for attempt in 0..=retries(self.args) {
+            if attempt > 0 {
+                if !may_retry(self.bar.position(), self.retried) {
+                    break;
+                }
+                self.retried += 1;
+            }
             let watch = Watch::begin();
             let outcome = measure(peer);
             let disturbance = watch.end();
@@ -357,6 +396,11 @@ impl Runner<'_> {
     }
 }
 
+/// Whether a round may be tried again, after so many of which so many were.
+fn may_retry(done: u64, retried: u64) -> bool {
+    retried < 5 + done / 10
+}
+
 /// The peers that have the workload.
 fn takers<'a>(workload: &Workload, peers: &'a [Peer]) -> Vec<&'a Peer> {
     let has = |peer: &&Peer| peer.own || workload.peers.contains(&peer.name.as_str());
@@ -366,6 +410,15 @@ fn takers<'a>(workload: &Workload, peers: &'a [Peer]) -> Vec<&'a Peer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trying_again_stays_a_small_part_of_a_run() {
+        let mut retried = 0;
+        for done in 0..1000 {
+            retried += u64::from(may_retry(done, retried));
+        }
+        assert_eq!(retried, 5 + 99);
+    }
 
     #[test]
     fn figures_keep_to_their_rounds() {

@@ -1,4 +1,7 @@
 //! The cases of each workload, in the sizes of a full run and of a quick one.
+//!
+//! A round is some tenths of a second for most peers. What differs between rounds is mostly the state
+//! of the machine, which drifts over minutes, and more rounds show that where longer ones do not.
 
 use super::{Case, Drive, Load, Socket, Wants};
 
@@ -45,7 +48,7 @@ fn size(quick: bool, full: u64) -> u64 {
 }
 
 pub(super) fn yields(quick: bool) -> Vec<Case> {
-    let n = size(quick, 4_000_000);
+    let n = size(quick, 2_000_000);
     let case = |tasks: u32| {
         own(
             format!("{tasks} tasks"),
@@ -57,7 +60,7 @@ pub(super) fn yields(quick: bool) -> Vec<Case> {
 }
 
 pub(super) fn spawn(quick: bool) -> Vec<Case> {
-    let (few, many) = (size(quick, 1_000_000), size(quick, 1_000_000));
+    let (few, many) = (size(quick, 500_000), size(quick, 1_000_000));
     let burst = |what: &str, warmup: u32| {
         own(
             format!("burst of {many}, {what}"),
@@ -81,7 +84,7 @@ pub(super) fn spawn(quick: bool) -> Vec<Case> {
 }
 
 pub(super) fn pingpong(quick: bool) -> Vec<Case> {
-    let n = size(quick, 1_000_000);
+    let n = size(quick, 500_000);
     let case = |kind: &str| {
         own(
             kind.into(),
@@ -93,7 +96,7 @@ pub(super) fn pingpong(quick: bool) -> Vec<Case> {
 }
 
 pub(super) fn chan_mpmc(quick: bool) -> Vec<Case> {
-    let n = size(quick, 4_000_000);
+    let n = size(quick, 2_000_000);
     let case = |crew: u32| {
         own(
             format!("{crew}:{crew} cap 128"),
@@ -110,7 +113,7 @@ pub(super) fn chan_mpmc(quick: bool) -> Vec<Case> {
 }
 
 pub(super) fn select(quick: bool) -> Vec<Case> {
-    let n = size(quick, 500_000);
+    let n = size(quick, 300_000);
     let case = |arms: u32| {
         own(
             format!("{arms} arms"),
@@ -122,7 +125,7 @@ pub(super) fn select(quick: bool) -> Vec<Case> {
 }
 
 pub(super) fn mutex(quick: bool) -> Vec<Case> {
-    let n = size(quick, 4_000_000);
+    let n = size(quick, 2_000_000);
     let case = |variant: &str, tasks: u32| {
         own(
             variant.into(),
@@ -185,7 +188,7 @@ pub(super) fn timers(quick: bool) -> Vec<Case> {
         vec![case(5_000, "warm", 1)]
     } else {
         vec![
-            case(20_000, "warm", 1),
+            case(10_000, "warm", 1),
             case(100_000, "cold", 0),
             case(100_000, "warm", 1),
         ]
@@ -290,10 +293,11 @@ pub(super) fn idle_conn(quick: bool) -> Vec<Case> {
 }
 
 /// Seconds after the start of a server at which its hogs begin: time enough to connect.
-const HOGS_AFTER: f64 = 0.5;
+const HOGS_AFTER: f64 = 0.3;
 
 pub(super) fn hog(quick: bool) -> Vec<Case> {
-    let seconds = if quick { 2.0 } else { 4.5 };
+    // Over the warm-up and the window, with some to spare.
+    let seconds = if quick { 1.5 } else { 3.5 };
     let case = |hogs: usize| {
         let (on, wants) = (Socket::Tcp, Wants::Hogs);
         let (connections, rate) = (100, Some(2000.0));
