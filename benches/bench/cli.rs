@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::report::Report;
-use crate::{catalog, compare, doctor, html, profile, remote, run};
+use crate::{catalog, compare, doctor, html, markdown, profile, remote, run};
 
 /// The peers that are asked when none are named.
 const PEERS: &str = "corio,go,tokio,may,std,raw,corosensei";
@@ -36,13 +36,17 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
-    /// Prints a run again, and writes its page
+    /// Prints a run again, and writes it as a page or as Markdown
     Report {
         /// What `run --json` wrote
         file: PathBuf,
         /// Where the page goes
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
+        /// Where the Markdown goes: between the two comments of a file that has them, as the whole of
+        /// one that has not
+        #[arg(long, value_name = "FILE")]
+        markdown: Option<PathBuf>,
     },
     /// Looks for what would spoil a run on this machine, and says how to mend it
     Doctor,
@@ -221,11 +225,18 @@ pub(crate) fn dispatch() -> io::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Command::Report { file, html: page } => {
+        Command::Report {
+            file,
+            html: page,
+            markdown: tables,
+        } => {
             let report = Report::load(&file)?;
             print!("{}", report.text());
             if let Some(page) = page {
                 html::write(&report, &page)?;
+            }
+            if let Some(tables) = tables {
+                markdown::write(&report, &tables)?;
             }
         }
         Command::Doctor => doctor::run(),

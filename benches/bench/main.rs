@@ -20,7 +20,7 @@
 //! | [`disturb`] | whether something else ran meanwhile |
 //! | [`run`] | the rounds, interleaved |
 //! | [`stats`], [`report`], [`compare`] | medians, rows, the noise rule |
-//! | [`table`], [`html`] | what a person looks at |
+//! | [`table`], [`html`], [`markdown`] | what a person looks at |
 //! | [`doctor`], [`profile`], [`syscalls`], [`remote`] | the rest of the commands |
 //!
 //! Every peer is a process of its own, so that no peer's allocator, threads or memory is in
@@ -36,6 +36,7 @@ mod doctor;
 mod html;
 mod load;
 mod machine;
+mod markdown;
 mod measure;
 mod peers;
 mod process;

@@ -18,6 +18,9 @@ use crate::stats;
 /// What the first field of the JSON says.
 pub(crate) const FORMAT: &str = "corio-bench 1";
 
+/// Stands in a note between who was passed over and why.
+pub(crate) const PASSED_OVER: &str = ": passed over: ";
+
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
@@ -124,6 +127,35 @@ impl Report {
             .iter()
             .position(|r| r.peer == "corio" && r.beside(row))?;
         stats::ratio(&self.rounds[index], &self.rounds[corio])
+    }
+
+    /// The notes, each once; of what was passed over for the same reason, a line for each reason.
+    pub(crate) fn short_notes(&self) -> Vec<String> {
+        // Who and why, and where: in the order in which they came first.
+        let mut reasons: Vec<((&str, &str), Vec<&str>)> = Vec::new();
+        let mut others: Vec<String> = Vec::new();
+        for note in &self.notes {
+            let passed = note
+                .split_once(PASSED_OVER)
+                .and_then(|(front, why)| Some((front.rsplit_once(": ")?, why)));
+            let Some(((what, peer), why)) = passed else {
+                if !others.contains(note) {
+                    others.push(note.clone());
+                }
+                continue;
+            };
+            let what = what.rsplit_once(", procs ").map_or(what, |(what, _)| what);
+            match reasons.iter_mut().find(|(key, _)| *key == (peer, why)) {
+                Some((_, places)) if places.contains(&what) => {}
+                Some((_, places)) => places.push(what),
+                None => reasons.push(((peer, why), vec![what])),
+            }
+        }
+        others.extend(reasons.iter().map(|((peer, why), places)| {
+            let places = places.join("; ");
+            format!("{peer}{PASSED_OVER}{why} ({places})")
+        }));
+        others
     }
 
     /// Reads one.
@@ -234,6 +266,27 @@ pub(crate) mod tests {
         let report = example(1.0);
         assert_eq!(report.ratio(0), None);
         assert!((report.ratio(2).unwrap() - 2.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn reasons_are_given_once() {
+        let mut report = example(1.0);
+        report.notes = [
+            "go: not there",
+            "skynet, 10 leaves, cold, procs 1: may: passed over: too many",
+            "skynet, 10 leaves, cold, procs 2: may: passed over: too many",
+            "skynet, 10 leaves, warm, procs 1: may: passed over: too many",
+            "go: not there",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        assert_eq!(
+            report.short_notes(),
+            [
+                "go: not there",
+                "may: passed over: too many (skynet, 10 leaves, cold; skynet, 10 leaves, warm)",
+            ]
+        );
     }
 
     #[test]

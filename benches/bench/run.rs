@@ -25,7 +25,7 @@ use crate::disturb::{Disturbance, Watch};
 use crate::measure::{Outcome, Sample, Setting, measure};
 use crate::peers::{self, Peer, Search};
 use crate::process::{allowed_cpus, raise_descriptors};
-use crate::report::Report;
+use crate::report::{PASSED_OVER, Report};
 use crate::{html, machine, syscalls, wrk};
 
 /// A workload and the variants of it that are asked for.
@@ -354,7 +354,7 @@ impl Runner<'_> {
                     lane.over = true;
                     self.report
                         .notes
-                        .push(format!("{what}: {}: passed over: {why}", peer.name));
+                        .push(format!("{what}: {}{PASSED_OVER}{why}", peer.name));
                     return;
                 }
                 Outcome::Failed(why) => {

@@ -80,7 +80,7 @@ impl Report {
             m.cpu, m.cpus, m.memory_mib, m.kernel, m.date, m.commit, self.method
         );
         text.push_str(&self.text_from(0));
-        for note in &self.notes {
+        for note in self.short_notes() {
             text.push_str(&format!("note: {note}\n"));
         }
         text
@@ -122,12 +122,7 @@ impl Report {
                 peers.push(&row.peer);
             }
         }
-        let place = |metric: &str| {
-            catalog::METRICS
-                .iter()
-                .position(|known| known.name == metric)
-        };
-        metrics.sort_by_key(|metric| place(metric).unwrap_or(usize::MAX));
+        metrics.sort_by_key(|metric| catalog::place(metric));
         let mut head = vec!["peer".to_owned()];
         for (column, metric) in metrics.iter().enumerate() {
             head.push(

@@ -81,6 +81,12 @@ pub(crate) fn metric(name: &str) -> Option<&'static Metric> {
     METRICS.iter().find(|metric| metric.name == name)
 }
 
+/// Where the metric stands in a table; those of peers of one's own come last.
+pub(crate) fn place(name: &str) -> usize {
+    let found = METRICS.iter().position(|metric| metric.name == name);
+    found.unwrap_or(usize::MAX)
+}
+
 /// Names and values that go to a peer as `--name value`; as `--name` if the value is empty.
 pub(crate) type Parameters = Vec<(String, String)>;
 
