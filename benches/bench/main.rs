@@ -21,7 +21,8 @@
 //! | [`run`] | the rounds, interleaved |
 //! | [`stats`], [`report`], [`compare`] | medians, rows, the noise rule |
 //! | [`table`], [`html`], [`markdown`] | what a person looks at |
-//! | [`doctor`], [`profile`], [`syscalls`], [`remote`] | the rest of the commands |
+//! | [`wrapped`], [`profile`], [`syscalls`] | a peer under perf or strace |
+//! | [`doctor`], [`remote`] | the rest of the commands |
 //!
 //! Every peer is a process of its own, so that no peer's allocator, threads or memory is in
 //! another's figures, and a figure of one peer is set in relation to corio's only inside one round,
@@ -48,6 +49,7 @@ mod server;
 mod stats;
 mod syscalls;
 mod table;
+mod wrapped;
 mod wrk;
 
 use std::process::ExitCode;

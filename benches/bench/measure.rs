@@ -6,7 +6,7 @@
 //! answers to two SIGUSR1.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -112,26 +112,6 @@ pub(crate) fn command(peer: &Peer, workload: &str, case: &Case, setting: &Settin
     command
 }
 
-/// The command of a peer's server.
-pub(crate) fn server_command(
-    peer: &Peer,
-    case: &Case,
-    load: &Load,
-    setting: &Setting,
-    unix: Option<&Path>,
-) -> Command {
-    let mut command = Command::new(&peer.program);
-    command
-        .arg(load.server())
-        .args(["--procs", &setting.procs.to_string()]);
-    command.args(["--addr", "127.0.0.1:0"]);
-    if let Some(path) = unix {
-        command.arg("--unix").arg(path);
-    }
-    finish(&mut command, case);
-    command
-}
-
 fn finish(command: &mut Command, case: &Case) {
     for (name, value) in parameters(case) {
         command.arg(format!("--{name}"));
@@ -189,16 +169,11 @@ pub(crate) struct SocketPath(PathBuf);
 
 impl SocketPath {
     /// One for this process; there is one server at a time.
-    pub(crate) fn new() -> SocketPath {
+    fn new() -> SocketPath {
         let path = std::env::temp_dir().join(format!("corio-bench-{}.sock", std::process::id()));
         let fresh = SocketPath(path);
         fresh.remove();
         fresh
-    }
-
-    /// The path.
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
     }
 
     fn remove(&self) {
@@ -213,19 +188,33 @@ impl Drop for SocketPath {
     }
 }
 
-fn served(peer: &Peer, case: &Case, load: &Load, setting: &Setting) -> io::Result<Outcome> {
-    let on_unix = matches!(
-        load,
-        Load::Echo {
-            on: Socket::Unix,
-            ..
-        }
-    );
+/// Starts the peer's server for that load, by what `wrap` makes of its command; beside it the socket
+/// that it listens on if that has a path.
+pub(crate) fn start(
+    peer: &Peer,
+    case: &Case,
+    load: &Load,
+    setting: &Setting,
+    wrap: impl FnOnce(Command) -> Command,
+) -> Result<(Server, Option<SocketPath>), Refusal> {
+    let mut command = Command::new(&peer.program);
+    command
+        .arg(load.server())
+        .args(["--procs", &setting.procs.to_string()]);
+    command.args(["--addr", "127.0.0.1:0"]);
+    let on_unix = matches!(load, Load::Echo { on, .. } if *on == Socket::Unix);
     let socket = on_unix.then(SocketPath::new);
-    let path = socket.as_ref().map(SocketPath::path);
-    let mut command = server_command(peer, case, load, setting, path);
-    let mut server = match Server::start(&mut command, setting.server_cpus.as_deref()) {
-        Ok(server) => server,
+    if let Some(SocketPath(path)) = &socket {
+        command.arg("--unix").arg(path);
+    }
+    finish(&mut command, case);
+    let server = Server::start(&mut wrap(command), setting.server_cpus.as_deref())?;
+    Ok((server, socket))
+}
+
+fn served(peer: &Peer, case: &Case, load: &Load, setting: &Setting) -> io::Result<Outcome> {
+    let (mut server, _socket) = match start(peer, case, load, setting, |command| command) {
+        Ok(started) => started,
         Err(Refusal::Absent(why)) => return Ok(Outcome::Absent(why)),
         Err(Refusal::Failed(error)) => return Err(error),
     };

@@ -11,17 +11,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
-use crate::catalog::{Case, Drive, Load, Socket};
 use crate::cli::RunArgs;
-use crate::measure::{self, Setting, SocketPath};
-use crate::peers::Peer;
-use crate::process::{Running, raise_descriptors, which};
-use crate::server::{Refusal, Server};
+use crate::process::{raise_descriptors, which};
+use crate::wrapped::{self, Scratch, Tool, Watched};
 use crate::{process, run};
+
+/// The window of a network workload if none is given: some thousand samples.
+const SECONDS: f64 = 3.0;
 
 /// `bench run WORKLOAD --profile FILE`.
 pub(crate) fn profile(args: &RunArgs, file: &Path) -> io::Result<()> {
@@ -37,6 +36,7 @@ pub(crate) fn profile(args: &RunArgs, file: &Path) -> io::Result<()> {
     let (workload, cases) = &chosen[0];
     let mut args = args.clone();
     args.peers.truncate(1);
+    args.seconds = args.seconds.or(Some(SECONDS));
     let found = run::search(&args, true)?;
     let (peer, case) = (&found.peers[0], &cases[0]);
     let setting = run::setting(&args, run::procs(&args)[0]);
@@ -45,14 +45,23 @@ pub(crate) fn profile(args: &RunArgs, file: &Path) -> io::Result<()> {
         "{}, {}, {}, procs {}",
         workload.name, case.variant, peer.name, setting.procs
     );
-    let data = Data::new();
-    record(peer, workload.name, case, &setting, &data.0)?;
+    let data = Scratch::new("perf");
+    let mut command = Command::new("perf");
+    command
+        .args(["record", "-q", "-F", "1999", "--call-graph", "fp", "-o"])
+        .arg(data.path());
+    // Enough samples of a round of some tenths of a second.
+    let own = &["--rounds", "10"];
+    let tool = Tool { command, own };
+    if let Watched::Absent(why) = wrapped::run(tool, peer, workload.name, case, &setting)? {
+        return Err(io::Error::other(why));
+    }
     let script = process::output(
         "perf",
         &[
             "script",
             "-i",
-            &data.0.display().to_string(),
+            &data.path().display().to_string(),
             "-F",
             "comm,ip,sym",
         ],
@@ -67,67 +76,6 @@ pub(crate) fn profile(args: &RunArgs, file: &Path) -> io::Result<()> {
         file.display()
     );
     Ok(())
-}
-
-fn record(
-    peer: &Peer,
-    workload: &str,
-    case: &Case,
-    setting: &Setting,
-    data: &Path,
-) -> io::Result<()> {
-    let cpus = setting.server_cpus.as_deref();
-    match &case.drive {
-        Drive::Own { .. } => {
-            let mut command = recorded(&measure::command(peer, workload, case, setting), data);
-            let until = Instant::now() + setting.patience;
-            let running = Running::start(&mut command, cpus)?;
-            while running.line(until)?.is_some() {}
-            let (status, last) = running.end(until)?;
-            if status.success() {
-                Ok(())
-            } else {
-                Err(io::Error::other(last))
-            }
-        }
-        Drive::Served { load, .. } => {
-            let on_unix = matches!(
-                load,
-                Load::Echo {
-                    on: Socket::Unix,
-                    ..
-                }
-            );
-            let socket = on_unix.then(SocketPath::new);
-            let path = socket.as_ref().map(SocketPath::path);
-            let inner = measure::server_command(peer, case, load, setting, path);
-            let mut server = match Server::start(&mut recorded(&inner, data), cpus) {
-                Ok(server) => server,
-                Err(Refusal::Absent(why)) => return Err(io::Error::other(why)),
-                Err(Refusal::Failed(error)) => return Err(error),
-            };
-            measure::put(&mut server, load, setting)?;
-            server.answers()?;
-            server.stop()
-        }
-    }
-}
-
-/// The same command under perf.
-fn recorded(inner: &Command, data: &Path) -> Command {
-    let mut command = Command::new("perf");
-    command.args(["record", "-q", "-F", "1999", "--call-graph", "fp", "-o"]);
-    command
-        .arg(data)
-        .arg("--")
-        .arg(inner.get_program())
-        .args(inner.get_args());
-    command.envs(
-        inner
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    command
 }
 
 /// Stacks of `perf script -F comm,ip,sym`, each on a line with its count.
@@ -162,22 +110,6 @@ fn symbol(line: &str) -> String {
         _ => name,
     };
     name.replace(';', ":")
-}
-
-/// Where perf writes; gone when dropped.
-struct Data(PathBuf);
-
-impl Data {
-    fn new() -> Data {
-        Data(std::env::temp_dir().join(format!("corio-bench-{}.perf", std::process::id())))
-    }
-}
-
-impl Drop for Data {
-    fn drop(&mut self) {
-        // There is none if perf did not get that far.
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 #[cfg(test)]

@@ -4,18 +4,15 @@
 //! times as much. The counts are of the whole process, so what it does once, to start and to accept
 //! connections, is in them; over the tens of thousands of operations of a run it does not show.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use crate::catalog::{self, Case, Drive, Load, Socket};
-use crate::measure::{self, Setting, SocketPath};
+use crate::catalog::{self, Case, Drive, Load};
+use crate::measure::Setting;
 use crate::peers::Peer;
-use crate::process::{Running, which};
-use crate::server::{Refusal, Server};
+use crate::process::which;
+use crate::wrapped::{self, Scratch, Tool, Watched};
 
 /// What was counted.
 #[derive(Debug)]
@@ -37,54 +34,30 @@ pub(crate) fn count(
     if which("strace").is_none() {
         return Err(io::Error::other("strace is not installed"));
     }
-    let file = TraceFile::new();
-    let (metric, operations) = match &case.drive {
-        Drive::Own { operations, .. } => {
-            let mut inner = measure::command(peer, workload, case, setting);
-            inner.args(["--warmup", "0"]);
-            let until = Instant::now() + setting.patience.max(Duration::from_secs(120));
-            let running =
-                Running::start(&mut traced(&inner, &file.0), setting.server_cpus.as_deref())?;
-            while running.line(until)?.is_some() {}
-            let (status, last) = running.end(until)?;
-            match status.code() {
-                Some(0) => {
-                    let variant = &case.variant;
-                    let done = catalog::operations(workload, variant, &peer.name, *operations);
-                    ("syscalls_per_op", done)
-                }
-                Some(crate::contract::ABSENT) => return Ok(None),
-                _ => return Err(io::Error::other(format!("{status}: {last}"))),
-            }
-        }
-        Drive::Served {
-            load: Load::Idle { .. },
-            ..
-        } => return Ok(None),
-        Drive::Served { load, .. } => {
-            let on_unix = matches!(
-                load,
-                Load::Echo {
-                    on: Socket::Unix,
-                    ..
-                }
-            );
-            let socket = on_unix.then(SocketPath::new);
-            let path = socket.as_ref().map(SocketPath::path);
-            let inner = measure::server_command(peer, case, load, setting, path);
-            let mut command = traced(&inner, &file.0);
-            let mut server = match Server::start(&mut command, setting.server_cpus.as_deref()) {
-                Ok(server) => server,
-                Err(Refusal::Absent(_)) => return Ok(None),
-                Err(Refusal::Failed(error)) => return Err(error),
+    if let Drive::Served {
+        load: Load::Idle { .. },
+        ..
+    } = case.drive
+    {
+        return Ok(None);
+    }
+    let file = Scratch::new("strace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-c", "-o"]).arg(file.path());
+    let own = &["--warmup", "0"];
+    let tool = Tool { command, own };
+    let (metric, operations) = match wrapped::run(tool, peer, workload, case, setting)? {
+        Watched::Own => {
+            let Drive::Own { operations, .. } = case.drive else {
+                return Ok(None);
             };
-            let result = measure::put(&mut server, load, setting)?;
-            server.answers()?;
-            server.stop()?;
-            ("syscalls_per_req", result.total_requests)
+            let done = catalog::operations(workload, &case.variant, &peer.name, operations);
+            ("syscalls_per_op", done)
         }
+        Watched::Served(requests) => ("syscalls_per_req", requests),
+        Watched::Absent(_) => return Ok(None),
     };
-    let calls = parse(&fs::read_to_string(&file.0)?);
+    let calls = parse(&fs::read_to_string(file.path())?);
     let each = |calls: u64| calls as f64 / operations.max(1) as f64;
     let names: Vec<String> = calls
         .iter()
@@ -99,20 +72,6 @@ pub(crate) fn count(
     }))
 }
 
-/// The same command under strace.
-fn traced(inner: &Command, file: &Path) -> Command {
-    let mut command = Command::new("strace");
-    command
-        .args(["-f", "-c", "-o"])
-        .arg(file)
-        .arg("--")
-        .arg(inner.get_program());
-    command.args(inner.get_args());
-    let set = |(name, value): (&OsStr, Option<&OsStr>)| Some((name.to_owned(), value?.to_owned()));
-    command.envs(inner.get_envs().filter_map(set));
-    command
-}
-
 /// Names and counts of a summary of strace, the most frequent first.
 fn parse(summary: &str) -> Vec<(String, u64)> {
     // % time, seconds, usecs/call, calls, [errors,] syscall
@@ -125,22 +84,6 @@ fn parse(summary: &str) -> Vec<(String, u64)> {
         .collect();
     calls.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
     calls
-}
-
-/// Where strace writes; gone when dropped.
-struct TraceFile(PathBuf);
-
-impl TraceFile {
-    fn new() -> TraceFile {
-        TraceFile(std::env::temp_dir().join(format!("corio-bench-{}.strace", std::process::id())))
-    }
-}
-
-impl Drop for TraceFile {
-    fn drop(&mut self) {
-        // There is none if strace did not get that far.
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 #[cfg(test)]
