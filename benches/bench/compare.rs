@@ -37,14 +37,19 @@ fn side(row: &Row) -> Side {
     }
 }
 
+/// What the noise rule says about two rows of one metric.
+pub(crate) fn verdict(before: &Row, after: &Row) -> Verdict {
+    let margin = catalog::metric(&before.metric).map_or(MARGIN, |metric| metric.margin);
+    judge(side(before), side(after), margin, before.lower_is_better)
+}
+
 impl<'a> Comparison<'a> {
     /// Compares.
     pub(crate) fn of(before: &'a Report, after: &'a Report) -> Comparison<'a> {
         let mut rows = Vec::new();
         for a in &before.results {
             if let Some(b) = after.results.iter().find(|b| b.key() == a.key()) {
-                let margin = catalog::metric(&a.metric).map_or(MARGIN, |metric| metric.margin);
-                rows.push((a, b, judge(side(a), side(b), margin, a.lower_is_better)));
+                rows.push((a, b, verdict(a, b)));
             }
         }
         let mut warnings = Vec::new();

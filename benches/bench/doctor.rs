@@ -1,13 +1,18 @@
 //! `bench doctor`: what on this machine would spoil a run, and how to mend it.
+//!
+//! A line is `ok`; or `MEND` if figures would be wrong or workloads fail, with what to do about it; or
+//! `LACK` if something that is not needed is not there, with what is left out without it.
 
 use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use crate::disturb::Watch;
+use crate::disturb::{self, Watch};
 use crate::machine;
 use crate::process::{allowed_cpus, raise_descriptors, which};
-use crate::wrk;
+
+/// How long it is watched what else runs.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Descriptors that the largest load takes, with some to spare.
 const DESCRIPTORS: u64 = 10_000;
@@ -16,34 +21,49 @@ const DESCRIPTORS: u64 = 10_000;
 #[derive(Debug, PartialEq)]
 struct Finding {
     what: String,
-    /// How to mend it, if it is not well.
-    mend: Option<String>,
+    verdict: Verdict,
+}
+
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Well,
+    /// It would spoil figures; how to mend it.
+    Ill(String),
+    /// It is not there; what is left out, and where it is to be had.
+    Lacking(String),
 }
 
 fn well(what: impl Into<String>) -> Finding {
     Finding {
         what: what.into(),
-        mend: None,
+        verdict: Verdict::Well,
     }
 }
 
 fn ill(what: impl Into<String>, mend: impl Into<String>) -> Finding {
     Finding {
         what: what.into(),
-        mend: Some(mend.into()),
+        verdict: Verdict::Ill(mend.into()),
+    }
+}
+
+fn lacking(what: impl Into<String>, without: impl Into<String>) -> Finding {
+    Finding {
+        what: what.into(),
+        verdict: Verdict::Lacking(without.into()),
     }
 }
 
 fn descriptors(limit: u64) -> Finding {
-    let what = format!("{limit} file descriptors");
+    let what = format!("up to {limit} file descriptors in a process");
     if limit >= DESCRIPTORS {
         well(what)
     } else {
         ill(
             what,
             format!(
-                "echo with 8000 connections needs {DESCRIPTORS}: `ulimit -Hn {DESCRIPTORS}` as root, \
-                 or LimitNOFILE= of the service, or /etc/security/limits.conf"
+                "echo and idle_conn with 8000 connections fail: `ulimit -Hn {DESCRIPTORS}` as root, \
+                 LimitNOFILE= of the service, or /etc/security/limits.conf"
             ),
         )
     }
@@ -57,7 +77,7 @@ fn ports(range: &str) -> Finding {
         (Some(low), Some(high)) if high >= low => high - low + 1,
         _ => 0,
     };
-    let what = format!("{count} ephemeral ports");
+    let what = format!("{count} ports to connect from");
     if count >= 20_000 {
         well(what)
     } else {
@@ -69,20 +89,20 @@ fn ports(range: &str) -> Finding {
 }
 
 fn backlog(longest: u64) -> Finding {
-    let what = format!("backlog of at most {longest}");
+    let what = format!("up to {longest} connections wait to be accepted");
     if longest >= 1024 {
         well(what)
     } else {
         ill(
             what,
-            "connecting thousands at a time stalls: `sysctl -w net.core.somaxconn=4096`",
+            "connecting thousands at a time stalls for seconds: `sysctl -w net.core.somaxconn=4096`",
         )
     }
 }
 
 fn governor(governor: &str) -> Finding {
     match governor {
-        "" => well("no choice of clock frequency (a virtual machine, most likely)"),
+        "" => well("clock frequency: not ours to choose (a virtual machine, most likely)"),
         "performance" => well("clock frequency governor: performance"),
         other => ill(
             format!("clock frequency governor: {other}"),
@@ -95,49 +115,64 @@ fn cpus(count: usize) -> Finding {
     match count {
         0 | 1 => ill(
             "one CPU",
-            "server and load share it, so requests per second say little; go by server CPU time",
+            "server and load share it, so requests per second say little; go by server CPU per request",
         ),
-        n => well(format!("{n} CPUs")),
+        n => well(format!(
+            "{n} CPUs; with --procs {n} server and load share them, and with fewer each has its own"
+        )),
     }
 }
 
+/// What a control group allows of the CPUs: its `cpu.max`, empty where there is none.
+fn quota(max: &str) -> Option<Finding> {
+    let (quota, period) = max.split_once(' ')?;
+    let cpus = quota.parse::<f64>().ok()? / period.trim().parse::<f64>().ok()?;
+    Some(ill(
+        format!("a quota of {cpus:.1} CPUs (cpu.max of the control group)"),
+        "who has used it up stands still for the rest of a period, in the middle of a figure: run without it",
+    ))
+}
+
 fn quiet() -> Vec<Finding> {
+    eprintln!("watching for {} s what else runs", LOOK.as_secs());
     let watch = Watch::begin();
-    thread::sleep(Duration::from_secs(2));
+    thread::sleep(LOOK);
     let seen = watch.end();
-    let limits = crate::disturb::Disturbance {
-        others: 0.0,
-        ..seen
+    let share = |what: &str, used: f64, limit: f64, mend: &str| {
+        let (used, limit) = (100.0 * used, 100.0 * limit);
+        if used > limit {
+            ill(
+                format!(
+                    "{what} {used:.1}% of a core, and a round with more than {limit:.0}% is disturbed"
+                ),
+                mend,
+            )
+        } else {
+            well(format!(
+                "{what} {used:.1}% of a core, up to {limit:.0}% are taken as quiet"
+            ))
+        }
     };
-    let steal = format!(
-        "{:.1}% of a core stolen by the hypervisor",
-        100.0 * seen.steal
-    );
-    let others = format!("{:.1}% of a core used by others", 100.0 * seen.others);
     vec![
-        if limits.disturbed() {
-            ill(
-                steal,
-                "the host is busy: another time of day, or a machine with cores of its own",
-            )
-        } else {
-            well(steal)
-        },
-        if seen.others > crate::disturb::OTHERS {
-            ill(
-                others,
-                "stop what else runs (see `top`); disturbed rounds will be marked",
-            )
-        } else {
-            well(others)
-        },
+        share(
+            "the hypervisor takes",
+            seen.steal,
+            disturb::STEAL,
+            "the host is busy: another time of day, or a machine with cores of its own",
+        ),
+        share(
+            "other programs use",
+            seen.others,
+            disturb::OTHERS,
+            "stop them (`top` shows which)",
+        ),
     ]
 }
 
-fn tool(name: &str, what_for: &str, mend: &str) -> Finding {
+fn tool(name: &str, without: &str) -> Finding {
     match which(name) {
         Some(path) => well(format!("{name}: {}", path.display())),
-        None => ill(format!("{name}: not found"), format!("{what_for} {mend}")),
+        None => lacking(format!("{name}: not found"), without),
     }
 }
 
@@ -150,19 +185,37 @@ fn paranoid(level: &str) -> Finding {
     } else {
         ill(
             what,
-            "--profile sees too little: `sysctl -w kernel.perf_event_paranoid=1`",
+            "--profile sees nothing of the kernel, or nothing at all: \
+             `sysctl -w kernel.perf_event_paranoid=1`",
         )
     }
 }
 
 fn memory(mib: u64) -> Finding {
-    let what = format!("{mib} MiB of memory");
-    if mib >= 12_000 {
+    let what = format!("{mib} MiB of memory available");
+    if mib >= 8000 {
         well(what)
     } else {
         ill(
             what,
-            "a million parked goroutines take 5 GiB; leave out idle_mem and skynet, or --quick",
+            "a million parked goroutines take 5 GiB: leave out idle_mem and skynet, or use --quick",
+        )
+    }
+}
+
+/// A stack with its guard takes two mappings, unless the system has guards that take none.
+fn mappings(max: u64, kernel: &str) -> Finding {
+    let what = format!("up to {max} mappings in a process, Linux {kernel}");
+    let mut numbers = kernel
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version >= (6, 13) || max >= 2_100_000 {
+        well(what)
+    } else {
+        ill(
+            what,
+            "a million goroutines fail before Linux 6.13: `sysctl -w vm.max_map_count=2100000`",
         )
     }
 }
@@ -173,71 +226,111 @@ fn read(path: &str) -> String {
         .unwrap_or_default()
 }
 
+fn number(path: &str) -> u64 {
+    read(path).parse().unwrap_or(0)
+}
+
 /// Looks at everything and prints what it finds.
 pub(crate) fn run() {
     let mut findings = vec![
         cpus(allowed_cpus().len()),
-        memory(machine::describe().memory_mib),
+        memory(machine::available_mib()),
+        mappings(
+            number("/proc/sys/vm/max_map_count"),
+            &read("/proc/sys/kernel/osrelease"),
+        ),
         descriptors(raise_descriptors()),
         ports(&read("/proc/sys/net/ipv4/ip_local_port_range")),
-        backlog(read("/proc/sys/net/core/somaxconn").parse().unwrap_or(0)),
+        backlog(number("/proc/sys/net/core/somaxconn")),
         governor(&machine::governor()),
     ];
+    findings.extend(quota(&read("/sys/fs/cgroup/cpu.max")));
     findings.extend(quiet());
     findings.push(tool(
         "go",
-        "the Go peer needs it:",
-        "golang-go, or https://go.dev/dl/",
+        "no Go peer: the package is called golang-go, or https://go.dev/dl/",
     ));
-    findings.push(if wrk::found() {
-        well("wrk: found")
-    } else {
-        ill(
-            "wrk: not found",
-            "http is measured by our own load only; the package is called wrk",
-        )
-    });
+    findings.push(tool(
+        "wrk",
+        "http is measured by our own load only: the package is called wrk",
+    ));
     findings.push(tool(
         "strace",
-        "--syscalls needs it:",
-        "the package is called strace",
+        "no --syscalls: the package is called strace",
     ));
     findings.push(tool(
         "perf",
-        "--profile needs it:",
-        "linux-perf, or linux-tools-generic",
+        "no --profile: the package is called linux-perf, or linux-tools-generic",
     ));
-    findings.push(paranoid(&read("/proc/sys/kernel/perf_event_paranoid")));
+    if which("perf").is_some() {
+        findings.push(paranoid(&read("/proc/sys/kernel/perf_event_paranoid")));
+    }
     print!("{}", text(&findings));
 }
 
 fn text(findings: &[Finding]) -> String {
-    findings
-        .iter()
-        .map(|finding| match &finding.mend {
-            None => format!("ok    {}\n", finding.what),
-            Some(mend) => format!("MEND  {}\n      {mend}\n", finding.what),
-        })
-        .collect()
+    let mut text = String::new();
+    let mut to_mend = 0;
+    for Finding { what, verdict } in findings {
+        text.push_str(&match verdict {
+            Verdict::Well => format!("ok    {what}\n"),
+            Verdict::Ill(mend) => {
+                to_mend += 1;
+                format!("MEND  {what}\n      {mend}\n")
+            }
+            Verdict::Lacking(without) => format!("LACK  {what}\n      {without}\n"),
+        });
+    }
+    text.push_str(&match to_mend {
+        0 => "\nNothing here would spoil a run.\n".to_owned(),
+        1 => "\nOne thing to mend before figures are worth something.\n".to_owned(),
+        n => format!("\n{n} things to mend before figures are worth something.\n"),
+    });
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn limits() {
-        assert!(descriptors(20_000).mend.is_none() && descriptors(1024).mend.is_some());
-        assert_eq!(ports("32768\t60999"), well("28232 ephemeral ports"));
-        assert!(ports("40000 41000").mend.is_some() && ports("").mend.is_some());
-        assert!(backlog(4096).mend.is_none() && backlog(128).mend.is_some());
-        assert!(governor("").mend.is_none() && governor("powersave").mend.is_some());
-        assert!(cpus(2).mend.is_none() && cpus(1).mend.is_some());
+    fn is_well(finding: &Finding) -> bool {
+        finding.verdict == Verdict::Well
     }
 
     #[test]
-    fn what_is_ill_says_how_to_mend_it() {
-        let text = text(&[well("a"), ill("b", "do c")]);
-        assert_eq!(text, "ok    a\nMEND  b\n      do c\n");
+    fn limits() {
+        assert!(is_well(&descriptors(20_000)) && !is_well(&descriptors(1024)));
+        assert!(ports("32768\t60999").what.starts_with("28232 ports"));
+        assert!(!is_well(&ports("40000 41000")) && !is_well(&ports("")));
+        assert!(is_well(&backlog(4096)) && !is_well(&backlog(128)));
+        assert!(is_well(&governor("")) && !is_well(&governor("powersave")));
+        assert!(is_well(&cpus(2)) && !is_well(&cpus(1)));
+        assert!(is_well(&memory(16_000)) && !is_well(&memory(4000)));
+    }
+
+    #[test]
+    fn old_systems_need_mappings() {
+        assert!(is_well(&mappings(65_530, "6.13.0-rc1")) && is_well(&mappings(65_530, "7.0")));
+        assert!(is_well(&mappings(3_000_000, "5.15.0-1-generic")));
+        assert!(!is_well(&mappings(65_530, "6.1.0")) && !is_well(&mappings(65_530, "")));
+    }
+
+    #[test]
+    fn quotas() {
+        assert_eq!(quota("max 100000"), None);
+        assert_eq!(quota(""), None);
+        let found = quota("150000 100000").unwrap();
+        assert!(!is_well(&found) && found.what.contains("1.5 CPUs"));
+    }
+
+    #[test]
+    fn what_is_not_well_says_what_to_do() {
+        let found = [well("a"), ill("b", "do c"), lacking("d", "no e")];
+        assert_eq!(
+            text(&found),
+            "ok    a\nMEND  b\n      do c\nLACK  d\n      no e\n\n\
+             One thing to mend before figures are worth something.\n"
+        );
+        assert!(text(&found[..1]).ends_with("\nNothing here would spoil a run.\n"));
     }
 }

@@ -46,10 +46,20 @@ pub(crate) fn governor() -> String {
     read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 }
 
+/// What programs could still take.
+pub(crate) fn available_mib() -> u64 {
+    mib(field(&read("/proc/meminfo"), "MemAvailable"))
+}
+
+/// `1024 kB` in MiB.
+fn mib(amount: &str) -> u64 {
+    let kib = amount.split(' ').next().unwrap_or_default();
+    kib.parse::<u64>().map_or(0, |kib| kib / 1024)
+}
+
 /// Looks around.
 pub(crate) fn describe() -> Machine {
     let info = read("/proc/cpuinfo");
-    let memory = field(&read("/proc/meminfo"), "MemTotal").to_owned();
     let mut versions = BTreeMap::new();
     for (tool, args) in [
         ("rustc", "--version"),
@@ -71,11 +81,7 @@ pub(crate) fn describe() -> Machine {
             name => name.to_owned(),
         },
         cpus: allowed_cpus().len(),
-        memory_mib: memory
-            .split(' ')
-            .next()
-            .and_then(|kib| kib.parse::<u64>().ok())
-            .map_or(0, |kib| kib / 1024),
+        memory_mib: mib(field(&read("/proc/meminfo"), "MemTotal")),
         kernel: read("/proc/sys/kernel/osrelease"),
         virtual_machine: field(&info, "flags")
             .split(' ')

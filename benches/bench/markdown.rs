@@ -10,7 +10,9 @@ use std::io;
 use std::path::Path;
 
 use crate::catalog;
+use crate::compare::verdict;
 use crate::report::{Report, Row};
+use crate::stats::Verdict;
 use crate::table::figure;
 
 const BEGIN: &str = "<!-- bench report: begin; what stands up to the end is generated -->";
@@ -57,6 +59,7 @@ fn page(report: &Report) -> String {
         .map(|name| format!("[{name}](#{name})"))
         .collect();
     text.push_str(&format!("\n{}\n", links.join(" · ")));
+    text.push_str(&behind(report));
     for workload in workloads {
         text.push_str(&section(report, workload));
     }
@@ -117,6 +120,52 @@ fn head(report: &Report) -> String {
     text
 }
 
+/// Where another runtime is better than corio beyond noise; nothing if that is nowhere.
+fn behind(report: &Report) -> String {
+    let mut text = String::new();
+    for (index, corio) in report.results.iter().enumerate() {
+        if corio.peer != "corio" {
+            continue;
+        }
+        let beside: Vec<(usize, &Row)> = report
+            .results
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| row.beside(corio))
+            .collect();
+        let better = best(&beside)
+            .filter(|best| *best != index)
+            .map(|best| (best, &report.results[best]))
+            .filter(|(_, row)| verdict(corio, row) == Verdict::Better);
+        let Some((place, row)) = better else { continue };
+        text.push_str(&format!(
+            "| {} | {} | {} | {} | {} | {} | {}× |\n",
+            plain(&corio.workload),
+            plain(&corio.variant),
+            corio.procs,
+            label(corio),
+            number(corio.median),
+            format_args!("{} {}", plain(&row.peer), number(row.median)),
+            number(report.ratio(place).unwrap_or(f64::NAN)),
+        ));
+    }
+    match text.is_empty() {
+        true => text,
+        false => format!(
+            "\n## Where corio is behind\n\nBeyond noise, as `bench compare` judges it, and by the best of \
+             the runtimes.\n\n| workload | variant | procs | metric | corio | best | ratio |\n\
+             | --- | --- | --- | --- | ---: | ---: | ---: |\n{text}"
+        ),
+    }
+}
+
+/// The metric, and which way is better.
+fn label(row: &Row) -> String {
+    let arrow = if row.lower_is_better { "↓" } else { "↑" };
+    let label = catalog::metric(&row.metric).map_or(&*row.metric, |known| known.label);
+    format!("{} {arrow}", plain(label))
+}
+
 /// The table of a workload.
 fn section(report: &Report, workload: &str) -> String {
     let rows: Vec<(usize, &Row)> = report
@@ -168,14 +217,8 @@ fn section(report: &Report, workload: &str) -> String {
                     })
                 })
                 .collect();
-            let arrow = if of_metric[0].1.lower_is_better {
-                "↓"
-            } else {
-                "↑"
-            };
-            let label = catalog::metric(metric).map_or(metric, |known| known.label);
             text.push_str(&format!(
-                "| {} | {} | {} {arrow} | {} |\n",
+                "| {} | {} | {} | {} |\n",
                 if above == Some(variant) {
                     String::new()
                 } else {
@@ -186,7 +229,7 @@ fn section(report: &Report, workload: &str) -> String {
                 } else {
                     String::new()
                 },
-                plain(label),
+                label(of_metric[0].1),
                 cells.join(" | ")
             ));
             above = Some(variant);
@@ -327,6 +370,25 @@ mod tests {
                 "|  | 2 | req/s ↑ | 1\u{a0}234 |",
             ]
         );
+    }
+
+    #[test]
+    fn where_corio_is_behind() {
+        let mut report = example(1.0);
+        assert_eq!(behind(&report), "");
+        let mut add = |peer, figure| {
+            let figures = vec![Some(figure); 7];
+            report.add(("yield", "2 tasks", peer), 1, "ns_per_op", figures, 0);
+        };
+        add("may", 10.03);
+        add("corosensei", 2.0);
+        let text = behind(&report);
+        let last = text.lines().last().unwrap();
+        assert_eq!(
+            last,
+            "| yield | 2 tasks | 1 | ns/op ↓ | 20.1 | may 10.0 | 0.500× |"
+        );
+        assert_eq!(text.lines().filter(|line| line.starts_with('|')).count(), 3);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! The Rust peers are built again, in a directory of their own, with frame pointers: following them
 //! is exact, cheap, and ends where a coroutine's stack ends, at its first frame. perf's copies of
 //! stacks with DWARF unwinding were tried and rejected: at a few thousand samples a second they cost
-//! more than what they watch, and they cut deep stacks off. Go has frame pointers anyway.
+//! more than what they watch, and they cut deep stacks off. Go has frame pointers anyway, and so has the
+//! precompiled std. The C library has none on most distributions: of a sample in it, the function that
+//! called it is missing, and the stack goes on with that one's caller.
 //!
 //! The output has a line for each stack, `peer;outermost;...;innermost count`, which flamegraph.pl,
 //! inferno-flamegraph and speedscope read.

@@ -6,8 +6,8 @@
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -170,10 +170,15 @@ const CHUNK: u32 = 65_536;
 ///
 /// No runtime knows the processor time of a task. So a hog counts what it has computed, in chunks of
 /// which the time that one takes on an undisturbed core is measured in the beginning.
+///
+/// All end at the same time, counted from when the first of them begins. In a runtime in which a task that
+/// computes keeps its thread, the others wait for it; if each had the whole time for itself, one after the
+/// other, the connections would wait for the sum of them, and it is not that which is asked.
 #[derive(Debug)]
 pub struct Hogs {
     blockers: usize,
     time: Duration,
+    end: OnceLock<Instant>,
     chunk: Duration,
     /// Chunks of each hog.
     chunks: Vec<AtomicU64>,
@@ -195,6 +200,7 @@ impl Hogs {
         Arc::new(Hogs {
             blockers: args.blockers,
             time: args.hog_seconds,
+            end: OnceLock::new(),
             chunk: chunk.unwrap_or_default(),
             chunks: (0..args.hogs).map(|_| AtomicU64::new(0)).collect(),
         })
@@ -205,9 +211,12 @@ impl Hogs {
         (0..self.chunks.len() + self.blockers)
             .map(|index| {
                 let hogs = Arc::clone(self);
-                move || match hogs.chunks.get(index) {
-                    Some(chunks) => hog(chunks, hogs.time),
-                    None => thread::sleep(hogs.time),
+                move || {
+                    let end = *hogs.end.get_or_init(|| Instant::now() + hogs.time);
+                    match hogs.chunks.get(index) {
+                        Some(chunks) => hog(chunks, end),
+                        None => thread::sleep(end.saturating_duration_since(Instant::now())),
+                    }
                 }
             })
             .collect()
@@ -223,10 +232,9 @@ impl Hogs {
     }
 }
 
-fn hog(chunks: &AtomicU64, time: Duration) {
-    let begin = Instant::now();
+fn hog(chunks: &AtomicU64, end: Instant) {
     let mut state = 1;
-    while begin.elapsed() < time {
+    while Instant::now() < end {
         state = std::hint::black_box(xorshift(state, CHUNK));
         chunks.fetch_add(1, Relaxed);
     }
