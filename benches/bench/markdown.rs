@@ -92,8 +92,11 @@ fn head(report: &Report) -> String {
         ("date", format!("{}, load {:.2} before", m.date, m.load)),
     ];
     lines.extend(m.versions.iter().map(|(name, version)| {
-        let version = version.strip_prefix(name.as_str()).unwrap_or(version);
-        (name.as_str(), version.trim().to_owned())
+        // "perf version 6.1" is 6.1 of perf; "std, crossbeam-channel 0.5" is more than std.
+        let bare = version.strip_prefix(name.as_str()).unwrap_or_default();
+        let bare = bare.strip_prefix(" version").unwrap_or(bare);
+        let bare = bare.strip_prefix(' ').unwrap_or(version);
+        (name.as_str(), bare.to_owned())
     }));
     lines.push(("method", report.method.clone()));
     let mut text = String::from("## Machine and method\n\n| | |\n| --- | --- |\n");
@@ -113,7 +116,7 @@ fn head(report: &Report) -> String {
     if !floors.is_empty() {
         let floors = floors.join(" and ");
         text.push_str(&format!(
-            "; {floors} is what the machine does without a scheduler"
+            "; {floors}: what the machine does without a scheduler"
         ));
     }
     text.push_str(". †2 says that something else ran during two of the rounds.\n");
@@ -403,7 +406,7 @@ mod tests {
         );
         let text = page(&report);
         assert!(text.contains("**20.1**") && !text.contains("**2.00**"));
-        assert!(text.contains("corosensei is what the machine does"));
+        assert!(text.contains("corosensei: what the machine does"));
     }
 
     #[test]

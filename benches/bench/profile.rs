@@ -52,8 +52,8 @@ pub(crate) fn profile(args: &RunArgs, file: &Path) -> io::Result<()> {
     command
         .args(["record", "-q", "-F", "1999", "--call-graph", "fp", "-o"])
         .arg(data.path());
-    // Enough samples of a round of some tenths of a second.
-    let own = &["--rounds", "10"];
+    // A round is some hundredths of a second on a fast peer.
+    let own = &["--rounds", "20"];
     let tool = Tool { command, own };
     if let Watched::Absent(why) = wrapped::run(tool, peer, workload.name, case, &setting)? {
         return Err(io::Error::other(why));

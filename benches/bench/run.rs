@@ -116,9 +116,12 @@ fn method(args: &RunArgs) -> String {
         "peer pinned to the first CPUs and load to the next while there are more CPUs than procs"
     };
     format!(
-        "{} rounds, peers interleaved, network windows of {window} s{}; {pinning}; ratios are medians \
+        "{}, peers interleaved, network windows of {window} s{}; {pinning}; ratios are medians \
          of ratios inside a round{}",
-        rounds(args),
+        match rounds(args) {
+            1 => "one round".to_owned(),
+            n => format!("{n} rounds"),
+        },
         if setting(args, 1).stretch {
             ", longer where a variant needs it"
         } else {
