@@ -55,6 +55,9 @@ const WARMUP: Duration = Duration::from_millis(500);
 /// The warm-up of a load beside hogs.
 const HOGS_SPIN: Duration = Duration::from_millis(700);
 
+/// How much longer than that and the window hogs compute, as connecting takes its time.
+const HOGS_LONGER: Duration = Duration::from_millis(600);
+
 /// One figure of one metric.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sample {
@@ -208,6 +211,16 @@ pub(crate) fn start(
         command.arg("--unix").arg(path);
     }
     finish(&mut command, case);
+    if let Load::Echo { wants, .. } = load
+        && *wants == Wants::Hogs
+        && parameters(case)
+            .iter()
+            .all(|(name, _)| name != "hog-seconds")
+    {
+        let (warmup, window) = setting.times(load);
+        let seconds = (warmup + window + HOGS_LONGER).as_secs_f64();
+        command.args(["--hog-seconds", &seconds.to_string()]);
+    }
     let server = Server::start(&mut wrap(command), setting.server_cpus.as_deref())?;
     Ok((server, socket))
 }

@@ -296,8 +296,6 @@ pub(super) fn idle_conn(quick: bool) -> Vec<Case> {
 const HOGS_AFTER: f64 = 0.3;
 
 pub(super) fn hog(quick: bool) -> Vec<Case> {
-    // Over the warm-up and the window, with some to spare.
-    let seconds = if quick { 1.5 } else { 3.5 };
     let case = |hogs: usize| {
         let (on, wants) = (Socket::Tcp, Wants::Hogs);
         let (connections, rate) = (100, Some(2000.0));
@@ -314,7 +312,6 @@ pub(super) fn hog(quick: bool) -> Vec<Case> {
             [
                 ("hogs", hogs.to_string()),
                 ("blockers", "1".into()),
-                ("hog-seconds", seconds.to_string()),
                 ("delay", HOGS_AFTER.to_string()),
             ],
         )
