@@ -136,12 +136,12 @@ impl Source {
         if event.readable
             && let Some(waiter) = self.read.word.ready(flagged)
         {
-            ready.push(waking(waiter));
+            ready.push_near(waking(waiter), ptr::from_ref(self).cast());
         }
         if event.writable
             && let Some(waiter) = self.write.word.ready(flagged)
         {
-            ready.push(waking(waiter));
+            ready.push_near(waking(waiter), ptr::from_ref(self).cast());
         }
     }
 }

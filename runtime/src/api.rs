@@ -110,7 +110,7 @@ pub mod reactor {
     pub use crate::park::{
         WaitReason, WaitToken, Waiter, begin, checkpoint, park, prepare, yield_now,
     };
-    pub use crate::sched::reactor::{AlreadyInstalled, Reactor, ReadyList};
+    pub use crate::sched::reactor::{AlreadyInstalled, Reactor, ReadyList, prefetch};
 
     /// Raw timers.
     pub mod timer {

@@ -30,7 +30,7 @@ const RUNNEXT_LOOKS: u32 = 200;
 /// Due timers taken out of a heap at a time.
 const TIMER_BATCH: usize = 32;
 /// Due timers stay in their heap while so many goroutines are queued, and are run in portions of this size, so
-/// that what is asked for ahead (`PREFETCHED`) is still in the cache when it runs.
+/// that the goroutines' slots, which waking them touches, are still in the cache when they run.
 const READY_AHEAD: usize = 64;
 /// In any case a portion is run on one of 61 ticks, so that timers get their share beside goroutines that keep
 /// each other busy. Not on the one that may find something in the global queue, and then looks no further.
@@ -222,6 +222,7 @@ impl Sched {
                 break;
             }
         }
+        ready.settle();
         held.counters.timers.add(ran as u64);
         let n = ready.len();
         self.enqueue_all(held, ready.drain());
@@ -280,8 +281,8 @@ impl Sched {
         let Some(mut held) = self.acquire_p(m.id) else {
             self.shared.polls.add(1);
             let n = ready.len();
-            for g in ready.drain() {
-                self.global.push(g);
+            for next in ready.drain() {
+                self.global.push(next.g);
             }
             drop(seat);
             if n > 0 {

@@ -55,7 +55,8 @@ pub(crate) struct G {
     id: AtomicU64,
     /// A fiber once bound; the M of a plain thread; the next slot in a free list.
     link: AtomicUsize,
-    entry: Cell<Option<EntryFn>>,
+    /// The function that runs it, until it has been called; then where its stack was suspended last.
+    entry: AtomicUsize,
     payload: UnsafeCell<Payload>,
     /// A `Location`; a plain word because observers read it at any time.
     location: AtomicUsize,
@@ -190,7 +191,7 @@ impl G {
         self.wait.retire();
         self.join.reset();
         self.link.store(0, Ordering::Relaxed);
-        self.entry.set(Some(entry));
+        self.entry.store(entry as usize, Ordering::Relaxed);
         // SAFETY: the caller holds the slot.
         unsafe { *self.payload.get() = payload };
         let location = std::ptr::from_ref(location) as usize;
@@ -299,8 +300,25 @@ impl G {
     }
 
     /// The function that runs it.
-    pub(crate) fn entry(&self) -> EntryFn {
-        self.entry.get().expect("a spawned goroutine has an entry")
+    ///
+    /// # Safety
+    /// The caller is the goroutine, which has not been suspended yet.
+    pub(crate) unsafe fn entry(&self) -> EntryFn {
+        let entry = self.entry.load(Ordering::Relaxed);
+        // SAFETY: `fill` stored the function, and `suspend_at` was not called since.
+        unsafe { std::mem::transmute::<usize, EntryFn>(entry) }
+    }
+
+    /// Notes where its stack is suspended. Only by the goroutine, once its entry was called.
+    #[inline]
+    pub(crate) fn suspend_at(&self, stack_pointer: usize) {
+        self.entry.store(stack_pointer, Ordering::Relaxed);
+    }
+
+    /// Where its stack was suspended last, if it has run: a hint, which may be out of date.
+    #[inline]
+    pub(crate) fn suspended_at(&self) -> usize {
+        self.entry.load(Ordering::Relaxed)
     }
 
     /// Closure or result; see the module head for whose it is.

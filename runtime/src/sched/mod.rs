@@ -34,6 +34,7 @@
 //! the tags' locks are leaves, held for a few instructions. No lock is held while user code runs or a
 //! goroutine is switched.
 
+pub(crate) mod ahead;
 pub(crate) mod arena;
 pub(crate) mod blocking;
 pub(crate) mod current;
@@ -62,6 +63,7 @@ use crate::prim::{CachePadded, Mutex, warn};
 use crate::state::idle::Idle;
 use crate::state::join::ResultOf;
 use crate::state::pstatus::PState;
+use ahead::Upcoming;
 use g::{EntryFn, GRef, Payload};
 use m::{M, Ms};
 use p::{Held, ID_BATCH, P};
@@ -72,10 +74,6 @@ use std::panic::Location;
 use tags::Tag;
 
 use crate::stack::SizeClass;
-
-/// Of goroutines that become ready together, as many are asked for ahead: not more than stay in a cache
-/// until they run. (With 100,000 sleepers a third of the time went into waiting for cold stacks.)
-const PREFETCHED: u64 = 64;
 
 /// The one scheduler of the process.
 pub(crate) struct Sched {
@@ -452,15 +450,10 @@ impl Sched {
     }
 
     /// Queues goroutines on the P the caller holds.
-    pub(crate) fn enqueue_all(&self, held: &mut Held, ready: impl Iterator<Item = GRef>) {
+    pub(crate) fn enqueue_all(&self, held: &mut Held, ready: impl Iterator<Item = Upcoming>) {
         let mut n = 0;
-        for g in ready {
-            if n < PREFETCHED
-                && let Some(fiber) = g.fiber()
-            {
-                fiber.prefetch();
-            }
-            held.local().queue.push(g);
+        for next in ready {
+            held.local().queue.push_upcoming(next);
             n += 1;
         }
         held.counters.wakeups.add(n);

@@ -12,6 +12,7 @@
 //! could do so at its next runtime entry, but would have to look at the clock at every one.)
 
 use crate::prim::atomic::{AtomicUsize, Ordering};
+use crate::sched::ahead::{Ahead, Upcoming};
 use crate::sched::g::GRef;
 use crossbeam_deque::{Injector, Steal, Stealer, Worker};
 
@@ -69,7 +70,10 @@ impl RunNext {
 
 /// A P's local queue, the owner's end.
 #[derive(Debug)]
-pub(crate) struct LocalQueue(Worker<GRef>);
+pub(crate) struct LocalQueue {
+    worker: Worker<GRef>,
+    ahead: Ahead,
+}
 
 /// A P's local queue, the thieves' end.
 #[derive(Debug)]
@@ -79,39 +83,61 @@ pub(crate) struct LocalStealer(Stealer<GRef>);
 pub(crate) fn local() -> (LocalQueue, LocalStealer) {
     let worker = Worker::new_fifo();
     let stealer = worker.stealer();
-    (LocalQueue(worker), LocalStealer(stealer))
+    let ahead = Ahead::new();
+    (LocalQueue { worker, ahead }, LocalStealer(stealer))
 }
 
 impl LocalQueue {
     /// Adds at the tail. There is no fence in it: before reading idle state there must be one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&self, g: GRef) {
-        self.0.push(g);
+        self.push_upcoming(Upcoming { g, near: 0 });
+    }
+
+    /// As `push`, with a hint of what the goroutine will need.
+    #[inline(always)]
+    pub(crate) fn push_upcoming(&self, next: Upcoming) {
+        self.ahead.push(next);
+        self.worker.push(next.g);
     }
 
     /// Takes from the head.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&self) -> Option<GRef> {
-        self.0.pop()
+        let len = self.worker.len();
+        let g = self.worker.pop()?;
+        self.ahead.look(len);
+        Some(g)
+    }
+
+    /// Runs a steal that puts goroutines here, beside the one that it returns.
+    fn take_in(
+        &self,
+        steal: impl FnOnce(&Worker<GRef>) -> Result<Option<GRef>, Contended>,
+    ) -> Result<Option<GRef>, Contended> {
+        let before = self.worker.len();
+        let result = steal(&self.worker);
+        self.ahead.skip(self.worker.len().saturating_sub(before));
+        result
     }
 
     /// Is it empty?
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.worker.is_empty()
     }
 
     /// How many are in it.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.worker.len()
     }
 }
 
 impl LocalStealer {
     /// Steals half into `into` and returns one of them. `Err`: lost a race; the queue was not empty.
     pub(crate) fn steal_half(&self, into: &LocalQueue) -> Result<Option<GRef>, Contended> {
-        outcome(self.0.steal_batch_with_limit_and_pop(&into.0, STEAL_LIMIT))
+        into.take_in(|into| outcome(self.0.steal_batch_with_limit_and_pop(into, STEAL_LIMIT)))
     }
 
     /// Is it empty?
@@ -137,9 +163,9 @@ fn outcome(steal: Steal<GRef>) -> Result<Option<GRef>, Contended> {
     }
 }
 
-fn insist(mut steal: impl FnMut() -> Steal<GRef>) -> Option<GRef> {
+fn insist(mut steal: impl FnMut() -> Result<Option<GRef>, Contended>) -> Option<GRef> {
     loop {
-        match outcome(steal()) {
+        match steal() {
             Ok(found) => return found,
             Err(Contended) => std::hint::spin_loop(),
         }
@@ -165,7 +191,7 @@ impl GlobalQueue {
         if self.0.is_empty() {
             return None;
         }
-        insist(|| self.0.steal())
+        insist(|| outcome(self.0.steal()))
     }
 
     /// Takes a P's fair share: returns one goroutine and puts the others into `into`.
@@ -174,7 +200,7 @@ impl GlobalQueue {
             return None;
         }
         let share = (self.0.len() / procs + 1).min(STEAL_LIMIT / 2);
-        insist(|| self.0.steal_batch_with_limit_and_pop(&into.0, share))
+        insist(|| into.take_in(|into| outcome(self.0.steal_batch_with_limit_and_pop(into, share))))
     }
 
     /// Is it empty?

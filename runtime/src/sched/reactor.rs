@@ -12,7 +12,8 @@
 //! that somebody always polls.
 
 use crate::prim::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::prim::{Condvar, Mutex, Site, clock, fence, warn};
+use crate::prim::{Condvar, Mutex, Site, arch, clock, fence, warn};
+use crate::sched::ahead::Upcoming;
 use crate::sched::g::GRef;
 use crate::sched::waiter::Waiter;
 use crate::state::poll::PollWords;
@@ -20,6 +21,13 @@ use once_cell::sync::OnceCell;
 use std::cell::UnsafeCell;
 use std::io;
 use std::time::Duration;
+
+/// Asks the processor to fetch the memory at this address, which will be used soon. It is not read: any address
+/// will do.
+#[inline(always)]
+pub fn prefetch<T>(at: *const T) {
+    arch::prefetch(at.addr());
+}
 
 /// A source of readiness that the scheduler polls: how sockets become part of the runtime.
 ///
@@ -43,11 +51,12 @@ pub trait Reactor: Send + Sync {
 
 /// Goroutines made ready by a poll or by timers, on their way to a run queue.
 ///
-/// Pushing makes a plain thread's waiter ready at once; goroutines are collected and queued together
-/// when the poll returns.
+/// They are collected, and made ready and queued together when the poll returns: so the memory of each is
+/// asked for while the others are looked for.
 #[derive(Debug, Default)]
 pub struct ReadyList {
-    ready: Vec<GRef>,
+    woken: Vec<(Waiter, usize)>,
+    ready: Vec<Upcoming>,
     /// The number of the P whose timers are being run: those that their functions add belong there.
     timers_of: u32,
 }
@@ -61,6 +70,7 @@ impl std::fmt::Debug for GRef {
 impl ReadyList {
     pub(crate) const fn new() -> Self {
         ReadyList {
+            woken: Vec::new(),
             ready: Vec::new(),
             timers_of: 0,
         }
@@ -68,14 +78,29 @@ impl ReadyList {
 
     /// Makes the waiter's goroutine or thread ready.
     pub fn push(&mut self, waiter: Waiter) {
-        if let Some(g) = waiter.ready_unqueued() {
-            self.ready.push(g);
+        self.push_near(waiter, std::ptr::null());
+    }
+
+    /// As [`push`](ReadyList::push), for a goroutine that goes on with the 256 bytes at this address. A hint:
+    /// shortly before it runs, the processor is asked to fetch them. They are not read.
+    #[inline]
+    pub fn push_near(&mut self, waiter: Waiter, near: *const u8) {
+        arch::prefetch(waiter.0.addr());
+        self.woken.push((waiter, near.addr()));
+    }
+
+    /// Makes everybody ready that was pushed. To be called after the last push.
+    pub(crate) fn settle(&mut self) {
+        for (waiter, near) in self.woken.drain(..) {
+            if let Some(g) = waiter.ready_unqueued() {
+                self.ready.push(Upcoming { g, near });
+            }
         }
     }
 
     /// Queues a new goroutine with the others.
     pub(crate) fn push_new(&mut self, g: GRef) {
-        self.ready.push(g);
+        self.ready.push(Upcoming { g, near: 0 });
     }
 
     /// The timers of the P with this number are run now.
@@ -92,7 +117,7 @@ impl ReadyList {
         self.ready.len()
     }
 
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = GRef> + '_ {
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Upcoming> + '_ {
         self.ready.drain(..)
     }
 }
@@ -263,6 +288,7 @@ impl Seat<'_> {
                 std::thread::sleep(FAILED_POLL_PAUSE);
             }
         }
+        list.settle();
         list
     }
 }

@@ -11,6 +11,7 @@
 //! it there with a P.
 
 use crate::coroutine::Suspend;
+use crate::prim::arch;
 use crate::prim::atomic::{AtomicBool, Ordering};
 use crate::prim::config::PanicPolicy;
 use crate::prim::warn;
@@ -303,7 +304,7 @@ fn main(addr: usize) {
     let g = unsafe { GRef::from_addr(addr) };
     // The entry catches the closure's panics; what unwinds out of it nevertheless is a panic while
     // a result or a payload was dropped.
-    // SAFETY: `fill` stored entry and payload together, and this is the goroutine's only run.
+    // SAFETY: `fill` stored entry and payload together, and this is the beginning of the goroutine's only run.
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| unsafe { g.entry()(g) })) {
         // Its destructor might panic again, with nobody left to catch that.
         std::mem::forget(payload);
@@ -336,6 +337,7 @@ pub(crate) fn suspend_current(m: &M, g: GRef, why: Suspend) {
         // The loop takes it over: `M::resume_held`.
         let _taken_over = held;
     }
+    g.suspend_at(arch::stack_pointer());
     // SAFETY: the caller is this goroutine, so it runs on this fiber's stack.
     unsafe { fiber.suspend(why) };
 }

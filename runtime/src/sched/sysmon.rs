@@ -260,8 +260,8 @@ impl Sysmon {
             return;
         };
         let mut n = 0;
-        for g in seat.poll_now(now).drain() {
-            sched.global.push(g);
+        for next in seat.poll_now(now).drain() {
+            sched.global.push(next.g);
             n += 1;
         }
         drop(seat);
@@ -418,8 +418,8 @@ impl Sysmon {
         if sched.poller.is_installed()
             && let Some(mut seat) = sched.poller.sit()
         {
-            for g in seat.poll_now(held.clock()).drain() {
-                held.local().queue.push(g);
+            for next in seat.poll_now(held.clock()).drain() {
+                held.local().queue.push_upcoming(next);
             }
         }
         for g in waiting {

@@ -65,6 +65,7 @@ impl Runtime for Corio {
         task.join().expect("a goroutine that does not panic")
     }
 
+    #[inline(always)]
     fn yield_now() {
         corio::yield_now();
     }
