@@ -245,7 +245,7 @@ impl Sched {
                     continue;
                 }
                 if last
-                    && victim.timers.next() <= held.clock()
+                    && victim.is_late(held.clock())
                     && self.run_timers(held, victim) > 0
                     && let Some(g) = held.local().queue.pop()
                 {
@@ -269,12 +269,11 @@ impl Sched {
     /// something to look for; without one the M stops.
     #[cold]
     fn go_idle(&self, m: &'static M, held: Held) -> Option<Held> {
-        let was_spinning = m.spinning.get();
         self.release_p(held);
         self.stop_spinning(m);
         self.idle.before_recheck();
         if self.work_anywhere() {
-            return self.acquire_spinning(m, was_spinning);
+            return self.acquire_spinning(m);
         }
         let mut seat = self.poller.sit()?;
         let ready = seat.poll_blocking(|| self.next_timer());
@@ -303,10 +302,12 @@ impl Sched {
     }
 
     /// Work was seen after the P was given up: take one back and look for it, spinning, so that a
-    /// submitter meanwhile need not start another M.
-    fn acquire_spinning(&self, m: &'static M, was_spinning: bool) -> Option<Held> {
+    /// submitter meanwhile need not start another M. However many spin already: the one that this M would be
+    /// refused for may be a thread that was woken up and waits for a CPU, perhaps for this one, and until it came
+    /// this M would only see the work again and again.
+    fn acquire_spinning(&self, m: &'static M) -> Option<Held> {
         let held = self.acquire_p(m.id)?;
-        if was_spinning && self.idle.try_spin(u32::MAX) {
+        if self.idle.try_spin(u32::MAX) {
             m.spinning.set(true);
         }
         Some(held)

@@ -393,7 +393,7 @@ impl Sched {
         self.lists.lock().ms.len()
     }
 
-    /// Is there a goroutine in any queue, or a timer due? A lone `runnext` doesn't count: its P's
+    /// Is there a goroutine in any queue, or a timer that its P is late with? A lone `runnext` doesn't count: its P's
     /// goroutine is about to park and run it, or else sysmon moves it on. Counting it would keep an M
     /// from going idle beside every ping-pong.
     pub(crate) fn work_anywhere(&self) -> bool {
@@ -402,7 +402,7 @@ impl Sched {
         }
         let now = crate::prim::clock::now();
         self.all_ps()
-            .any(|p| !p.stealer.is_empty() || p.timers.next() <= now)
+            .any(|p| !p.stealer.is_empty() || p.is_late(now))
     }
 
     /// When the first of all timers is due.

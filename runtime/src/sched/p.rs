@@ -14,7 +14,7 @@ use crate::prim::rng::Rng;
 use crate::sched::arena::FreeList;
 use crate::sched::g::GRef;
 use crate::sched::queue::{self, LocalQueue, LocalStealer, RunNext};
-use crate::sched::reactor::ReadyList;
+use crate::sched::reactor::{ReadyList, SLACK};
 use crate::sched::timers::Timers;
 use crate::stack::StackCache;
 use crate::state::pstatus::{PStatus, PWord};
@@ -102,6 +102,12 @@ impl P {
     /// Does it have goroutines to run?
     pub(crate) fn has_work(&self) -> bool {
         self.runnext.is_some() || !self.stealer.is_empty()
+    }
+
+    /// Is it late with its timers? They are others' business only then: with timers due every few microseconds two
+    /// Ms would do nothing but take them from each other, twice the work for the same wake-ups.
+    pub(crate) fn is_late(&self, now: u64) -> bool {
+        self.timers.next().saturating_add(SLACK) <= now
     }
 
     /// The cached time.

@@ -164,6 +164,11 @@ impl Reactor for Timekeeper {
     }
 }
 
+/// The shortest sleep, in nanoseconds, for a timer that is not due yet. Falling asleep and waking up take some
+/// microseconds of CPU; with timers that are due every few microseconds there would be nothing but that. Linux is
+/// as much too late anyway (its timer slack); Go and tokio round up to a millisecond here.
+pub(crate) const SLACK: u64 = 50_000;
+
 /// The pause after a poll that failed.
 const FAILED_POLL_PAUSE: Duration = Duration::from_millis(1);
 
@@ -268,7 +273,12 @@ impl Seat<'_> {
         let poller = self.0;
         let reactor = poller.reactor();
         let until = poller.words.sleep_until(next);
-        let timeout = clock::until(until, clock::now());
+        let now = clock::now();
+        let timeout = if until > now {
+            clock::until(until.max(now + SLACK), now)
+        } else {
+            Some(Duration::ZERO)
+        };
         self.poll(reactor, timeout);
         poller.words.woke();
         poller.last.store(clock::now(), Ordering::Relaxed);
