@@ -32,6 +32,8 @@ pub(crate) fn serve(args: &Args) -> Outcome {
         let delay = args.delay;
         go!(move || {
             coroutine::sleep(delay);
+            // From the timer thread, on which sleepers wake up, to a worker.
+            coroutine::yield_now();
             job();
         });
     }
