@@ -1,6 +1,8 @@
-//! `bench compare`: two runs, row by row, by the noise rule of [`crate::stats`].
+//! `bench compare`: two runs, row by row, by the noise rule of [`crate::stats`], at one speed of the machine
+//! ([`crate::drift`]).
 
 use crate::catalog;
+use crate::drift::{self, Steady};
 use crate::report::{Report, Row};
 use crate::stats::{Side, Summary, Verdict, change, judge};
 use crate::table::{align, figure};
@@ -11,10 +13,51 @@ const MARGIN: f64 = 0.15;
 /// What came of comparing.
 #[derive(Debug)]
 pub(crate) struct Comparison<'a> {
-    rows: Vec<(&'a Row, &'a Row, Verdict)>,
+    rows: Vec<Pair<'a>>,
     /// Rows that only one of the runs has.
     alone: usize,
     warnings: Vec<String>,
+}
+
+/// A row of both runs.
+#[derive(Debug)]
+struct Pair<'a> {
+    before: &'a Row,
+    after: &'a Row,
+    verdict: Verdict,
+    /// How much more the second figure is, without what the machine changed by.
+    change: f64,
+    /// What the machine changed by, if that is known.
+    drift: Option<f64>,
+}
+
+impl<'a> Pair<'a> {
+    fn of((before, i): (&'a Report, usize), (after, j): (&'a Report, usize)) -> Pair<'a> {
+        let (a, b) = (&before.results[i], &after.results[j]);
+        let (verdict, change, drift) = match drift::remove(before, i, after, j) {
+            Some(Steady {
+                before,
+                after,
+                drift,
+            }) => (
+                verdict(&before, &after),
+                difference(&before, &after),
+                Some(drift),
+            ),
+            None => (verdict(a, b), difference(a, b), None),
+        };
+        Pair {
+            before: a,
+            after: b,
+            verdict,
+            change,
+            drift,
+        }
+    }
+}
+
+fn difference(before: &Row, after: &Row) -> f64 {
+    change(side(before).summary, side(after).summary)
 }
 
 fn side(row: &Row) -> Side {
@@ -47,9 +90,9 @@ impl<'a> Comparison<'a> {
     /// Compares.
     pub(crate) fn of(before: &'a Report, after: &'a Report) -> Comparison<'a> {
         let mut rows = Vec::new();
-        for a in &before.results {
-            if let Some(b) = after.results.iter().find(|b| b.key() == a.key()) {
-                rows.push((a, b, verdict(a, b)));
+        for (i, a) in before.results.iter().enumerate() {
+            if let Some(j) = after.results.iter().position(|b| b.key() == a.key()) {
+                rows.push(Pair::of((before, i), (after, j)));
             }
         }
         let mut warnings = Vec::new();
@@ -73,7 +116,10 @@ impl<'a> Comparison<'a> {
     }
 
     fn count(&self, verdict: Verdict) -> usize {
-        self.rows.iter().filter(|(_, _, v)| *v == verdict).count()
+        self.rows
+            .iter()
+            .filter(|row| row.verdict == verdict)
+            .count()
     }
 
     /// How many rows are worse beyond noise.
@@ -98,7 +144,8 @@ impl<'a> Comparison<'a> {
         ];
         for (verdict, heading) in headings {
             let mut lines = Vec::new();
-            for (a, b, _) in self.rows.iter().filter(|(_, _, v)| *v == verdict) {
+            for row in self.rows.iter().filter(|row| row.verdict == verdict) {
+                let (a, b) = (row.before, row.after);
                 lines.push(vec![
                     format!(
                         "{}, {}, {}, procs {}",
@@ -110,7 +157,10 @@ impl<'a> Comparison<'a> {
                     "->".to_owned(),
                     figure(b.median),
                     format!("[{}..{}]", figure(b.min), figure(b.max)),
-                    format!("{:+.1}%", 100.0 * change(side(a).summary, side(b).summary)),
+                    format!("{:+.1}%", 100.0 * row.change),
+                    row.drift
+                        .map(|drift| format!("beside the others' {:+.1}%", 100.0 * (drift - 1.0)))
+                        .unwrap_or_default(),
                 ]);
             }
             if !lines.is_empty() && (all || verdict != Verdict::Unjudged) {
@@ -158,16 +208,36 @@ mod tests {
 
     #[test]
     fn slower_is_worse_and_faster_is_better() {
-        let (run, slow) = (example(1.0), example(1.5));
+        let (run, mut slow) = (example(1.0), example(1.0));
+        for (row, rounds) in slow.results.iter_mut().zip(&mut slow.rounds) {
+            if row.peer == "corio" {
+                (row.median, row.min, row.max) = (row.median * 1.5, row.min * 1.5, row.max * 1.5);
+                rounds
+                    .iter_mut()
+                    .flatten()
+                    .for_each(|figure| *figure *= 1.5);
+            }
+        }
         let slower = Comparison::of(&run, &slow);
-        assert_eq!(slower.worse(), 3);
+        // Between two peers there is one ratio: the other one is as much better.
+        assert_eq!((slower.worse(), slower.count(Verdict::Better)), (2, 1));
+        let text = slower.text(false);
         assert!(
-            slower.text(false).contains("+50.0%"),
-            "{}",
-            slower.text(false)
+            text.contains("+50.0%") && text.contains("others' +0.0%"),
+            "{text}"
         );
         let faster = Comparison::of(&slow, &run);
-        assert_eq!((faster.worse(), faster.count(Verdict::Better)), (0, 3));
+        assert_eq!((faster.worse(), faster.count(Verdict::Better)), (1, 2));
+    }
+
+    #[test]
+    fn a_slower_machine_is_no_difference_but_for_what_stands_alone() {
+        let (run, slow) = (example(1.0), example(1.5));
+        let comparison = Comparison::of(&run, &slow);
+        assert_eq!(
+            (comparison.worse(), comparison.count(Verdict::Same)),
+            (1, 2)
+        );
     }
 
     #[test]

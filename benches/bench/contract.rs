@@ -58,6 +58,14 @@ impl Usage {
     pub(crate) fn cpu_us(&self) -> f64 {
         self.cpu_user_us + self.cpu_sys_us
     }
+
+    /// The same, when so many microseconds of CPU had been used.
+    pub(crate) fn when_used(mut self, cpu_us: f64) -> Usage {
+        let scale = cpu_us / self.cpu_us().max(1.0);
+        self.cpu_user_us *= scale;
+        self.cpu_sys_us *= scale;
+        self
+    }
 }
 
 #[cfg(test)]

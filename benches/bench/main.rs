@@ -19,7 +19,7 @@
 //! | [`measure`] | one figure: one workload, one peer, one round |
 //! | [`disturb`] | whether something else ran meanwhile |
 //! | [`run`] | the rounds, interleaved |
-//! | [`stats`], [`report`], [`compare`] | medians, rows, the noise rule |
+//! | [`stats`], [`report`], [`compare`], [`drift`] | medians, rows, the noise rule, the machine's own speed |
 //! | [`table`], [`html`], [`markdown`] | what a person looks at |
 //! | [`wrapped`], [`profile`], [`syscalls`] | a peer under perf or strace |
 //! | [`doctor`], [`remote`] | the rest of the commands |
@@ -34,6 +34,7 @@ mod compare;
 mod contract;
 mod disturb;
 mod doctor;
+mod drift;
 mod html;
 mod load;
 mod machine;

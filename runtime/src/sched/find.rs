@@ -3,7 +3,7 @@
 //! In order: on every 61st tick the global queue (so that it isn't starved by local work) and, if
 //! nobody has polled for a while, the reactor (so that busy goroutines don't starve I/O); due timers;
 //! `runnext`; the local queue; a fair share of the global one; the reactor, without blocking; then,
-//! spinning, the other Ps: half of a victim's queue, in the last round its timers and its `runnext`;
+//! spinning, the other Ps: half of a victim's queue, in the last round its `runnext` and the timers that it is late with;
 //! and at last the idle protocol of `state::idle`, ending in a blocking poll or on the parker.
 
 use crate::prim::arch::prefetch;

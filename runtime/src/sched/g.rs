@@ -13,7 +13,8 @@
 //!
 //! Who may touch what: `status`, `wait`, `join` are atomic words with tables of their own. `entry`,
 //! `payload`, `location`, `class`, `tag` are written by the spawner before the G is first queued, and
-//! belong to the goroutine afterwards (the payload, from `STORED` on, to whoever `join` says).
+//! belong to the goroutine afterwards (the payload, from `STORED` on, to whoever `join` says). `entry`, which
+//! is done with then, tells `ahead` where the stack was suspended.
 
 use crate::coroutine::Fiber;
 use crate::prim::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};

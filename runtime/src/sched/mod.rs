@@ -25,7 +25,7 @@
 //!
 //! # Reading order
 //!
-//! `g` → `arena` → `queue` → `timers` → `p` → `m` → `current` → `reactor` → this module's [`Sched`]
+//! `g` → `arena` → `queue` → `ahead` → `timers` → `p` → `m` → `current` → `reactor` → this module's [`Sched`]
 //! → `find` → `schedule` → `state::idle` (the proof) → `blocking` → `sysmon`; then `crate::park`.
 //!
 //! # Locks

@@ -20,7 +20,7 @@
 //! ```text
 //!   I1  put the P on the idle list; if it was spinning, spinning -= 1
 //!   I2  fence (GoIdle)
-//!   I3  look at every queue, timer heap and the poller once more; work found: take a P back, spin
+//!   I3  look at every queue, for late timers and at the poller once more; work found: take a P back, spin
 //! ```
 //! Both fences are sequentially consistent, so one comes first. If S2 does, I3 sees the work. If I2
 //! does, S3 sees an idle P and one spinner less; then either nobody spins, and the submitter starts

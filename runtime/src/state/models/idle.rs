@@ -116,7 +116,6 @@ impl Sched {
                 continue;
             }
             // `go_idle`.
-            let was_spinning = spinning;
             self.release_p();
             held = false;
             if spinning {
@@ -128,7 +127,7 @@ impl Sched {
                 saw("found on the second look");
                 // `acquire_spinning`.
                 held = self.acquire_p();
-                spinning = held && was_spinning && self.idle.try_spin(u32::MAX);
+                spinning = held && self.idle.try_spin(u32::MAX);
             } else if self.polls && self.poll.sit() {
                 return;
             }
