@@ -102,7 +102,7 @@ pub(crate) fn everywhere(test: fn(Cast)) {
 /// Runs this test binary again for each of several settings, without the test of this name, which is
 /// the calling one.
 pub(crate) fn under_other_settings(caller: &str) {
-    for (procs, migrate) in [(1, "never"), (2, "always"), (8, "always")] {
+    for (procs, migrate) in [(1, "never"), (8, "always")] {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "--skip", caller])
