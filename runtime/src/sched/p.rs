@@ -17,7 +17,7 @@ use crate::sched::queue::{self, LocalQueue, LocalStealer, RunNext};
 use crate::sched::reactor::{ReadyList, SLACK};
 use crate::sched::timers::Timers;
 use crate::stack::StackCache;
-use crate::state::pstatus::{PStatus, PWord};
+use crate::state::pstatus::{PState, PStatus, PWord};
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -105,9 +105,15 @@ impl P {
     }
 
     /// Is it late with its timers? They are others' business only then: with timers due every few microseconds two
-    /// Ms would do nothing but take them from each other, twice the work for the same wake-ups.
+    /// Ms would do nothing but take them from each other, twice the work for the same wake-ups. Nobody but others looks
+    /// after those of a P that no M has, so they are late as soon as they are due.
     pub(crate) fn is_late(&self, now: u64) -> bool {
-        self.timers.next().saturating_add(SLACK) <= now
+        let next = self.timers.next();
+        if next > now {
+            return false;
+        }
+        let unowned = matches!(self.status.load().state(), PState::Idle | PState::Stopped);
+        unowned || next.saturating_add(SLACK) <= now
     }
 
     /// The cached time.
