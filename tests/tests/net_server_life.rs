@@ -185,12 +185,15 @@ fn a_farewell_after_the_idle_timeout_is_not_cut_off() {
             theirs.stop();
             conn.write_all(b"bye\n")
         };
-        let (server, addr) = start(Server::new(handler));
+        let (hook, states) = states();
+        let (server, addr) = start(Server::new(handler).on_state(hook));
         let mut client = Client::new(addr);
         client.0.get_mut().write_all(b"x").unwrap();
         gate.wait();
         let mut idle = Client::new(addr);
         assert_eq!(idle.ask("a"), "A");
+        // Its answer is not the end of its request: the handler has to have come back for the next.
+        states.wait(2, ConnectionState::Idle);
         server.begin_shutdown(LONG);
         // Closed together with all that are idle.
         idle.assert_end();
