@@ -405,6 +405,7 @@ impl<I> Direction<I> {
     }
 
     /// Sets the deadline, also for whoever waits already; `wake` gets the waiters whose time is up.
+    #[doc(alias = "poll_runtime_pollSetDeadline")]
     pub(crate) fn set_deadline(
         &self,
         deadline: u64,
@@ -465,6 +466,7 @@ impl<I> Direction<I> {
     }
 
     /// The timer armed as number `seq` has fired.
+    #[doc(alias = "netpolldeadlineimpl")]
     pub(crate) fn fire(&self, seq: u64, timers: &impl Timers<Id = I>, wake: impl FnMut(RawWaiter)) {
         {
             let mut slow = self.slow.lock();

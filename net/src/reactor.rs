@@ -49,6 +49,9 @@ const SOURCES_AHEAD: usize = 8;
 const WAKE: Token = Token(usize::MAX);
 
 /// See the module's head.
+#[doc(alias = "netpollinit")]
+#[doc(alias = "netpollopen")]
+#[doc(alias = "netpollclose")]
 pub(crate) struct Poller {
     /// Contended only if two threads poll, which the scheduler does not let happen.
     polling: Mutex<Polling>,
@@ -167,6 +170,7 @@ impl Reactor for Poller {
         Ok(())
     }
 
+    #[doc(alias = "netpollBreak")]
     fn wake(&self) {
         // Release: partner of the Acquires in `poll`.
         if !self.woken.swap(true, Ordering::AcqRel) {

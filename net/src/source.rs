@@ -44,6 +44,7 @@ const LOWER: usize = (1 << HALF) - 1;
 
 /// See the module's head.
 #[repr(align(64))]
+#[doc(alias = "pollDesc")]
 pub(crate) struct Source {
     index: u32,
     generation: AtomicU32,
@@ -128,6 +129,7 @@ impl Source {
 
     /// The poller saw an event.
     #[inline]
+    #[doc(alias = "netpollready")]
     pub(crate) fn event(&self, event: Readiness, ready: &mut ReadyList) {
         let flagged = event.flags != 0;
         if flagged {

@@ -42,6 +42,8 @@ const FIRST_WAITER: usize = 8;
 
 /// See the module's table.
 #[derive(Debug)]
+#[doc(alias = "netpollblock")]
+#[doc(alias = "netpollunblock")]
 pub(crate) struct WaitWord(AtomicUsize);
 
 /// What an operation found when it wanted to park.

@@ -1,4 +1,6 @@
 //! The public surface: what the crate root re-exports, and the functions that only join two layers.
+//!
+//! Next in the reading order: `word` in `net`, where an event and an operation meet.
 
 pub use crate::park::{park_timeout, park_unparkable as park, yield_now};
 pub use crate::prim::config::{Config, ConfigError, Guard, Migrate, PanicPolicy};

@@ -33,6 +33,8 @@
 //!   rule that users must follow, with the remedies.
 //!
 //! This is the one hole in the crate's soundness; the `unsafe impl Send` below is where it lies.
+//!
+//! Next in the reading order: `sched`, which decides who runs.
 
 use crate::prim::arch::{self, prefetch};
 use crate::stack::{SizeClass, Stack};

@@ -45,6 +45,8 @@
 //! assert_eq!(lines, ["request 1: done", "request 2: done", "request 3: done"]);
 //! ```
 
+// Next in the reading order: `task`: `go!` and what comes of it.
+
 mod storage;
 
 pub(crate) use storage::close;

@@ -3,6 +3,8 @@
 //! The figures are gathered by the scheduler (`sched::observe`) into the plain structures of
 //! `prim::counters`; the line that `CORIO_SCHEDTRACE` prints is made there, because the scheduler
 //! prints it.
+//!
+//! Next in the reading order: `testing`.
 
 use crate::prim::counters::{Counts, Metrics};
 use std::fmt;

@@ -18,6 +18,8 @@
 //! Go's `gopark` takes a function that unlocks something after the switch. It is not needed here,
 //! since the status word notes a wake-up that comes first; releasing the lock before the switch
 //! lets the waker go on, and often spares the switch.
+//!
+//! Next in the reading order: `sleep`, the simplest user of both.
 
 pub use crate::sched::reason::WaitReason;
 pub use crate::sched::waiter::{WaitToken, Waiter};
@@ -217,6 +219,7 @@ fn yield_if_asked() {
 // yields that is half of the time.
 #[doc(alias = "Gosched")]
 #[inline(always)]
+#[doc(alias = "goyield")]
 pub fn yield_now() {
     if let Some(m) = current::try_m()
         && m.is_worker()

@@ -1,4 +1,6 @@
 //! Sleeping.
+//!
+//! Next in the reading order: `sync`, beginning with `waitq`.
 
 use crate::park::{WaitReason, begin, park};
 use crate::prim::clock::{self, NEVER};

@@ -8,6 +8,8 @@
 //! forgotten, and would check while unwinding, where nothing may panic any more. Looking again and
 //! again while waiting for stragglers: the tag's count wakes the waiter when it gets there.
 
+// Next in the reading order: `api`, the public surface.
+
 use crate::park::{self, WaitReason, begin};
 use crate::prim::clock;
 use crate::sched::g::GRef;

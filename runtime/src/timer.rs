@@ -6,6 +6,8 @@
 //! A timer lives in the heap of the P that its creator holds (any P's, if it holds none) and is run
 //! by whichever M comes by when it is due. Its precision is the poller's: a millisecond on an idle
 //! Linux system.
+//!
+//! Next in the reading order: `park`.
 
 use crate::prim::clock;
 use crate::sched::g::{EntryFn, GRef};

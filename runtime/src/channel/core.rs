@@ -25,6 +25,8 @@
 //! Who finds a waiter of the other side moves the message directly between the waiter's stack (its node's
 //! `slot`) and its own, and wakes the waiter after unlocking. A full channel's sender puts its message into
 //! the place that a receiver has just emptied.
+//!
+//! Next in the reading order: `state`, what the channel's lock guards.
 
 use crate::channel::ring::Ring;
 use crate::channel::state::{CLOSED, DONE, LOOK_AGAIN, Locked, State, WAITS, is_peer, waits};
@@ -56,6 +58,7 @@ pub(super) enum NotReceived {
 
 /// A channel without its handles. See the module's head.
 #[derive(Debug)]
+#[doc(alias = "hchan")]
 pub(super) struct Chan<T> {
     pub(super) state: SpinLock<State<T>>,
 }
@@ -105,6 +108,7 @@ impl<T> Chan<T> {
     /// # Safety
     /// As [`try_send`](Chan::try_send).
     #[inline]
+    #[doc(alias = "chansend")]
     pub(super) unsafe fn send(
         &self,
         message: &mut ManuallyDrop<T>,
@@ -159,6 +163,7 @@ impl<T> Chan<T> {
     /// Receives, waiting for a message until `deadline` (for ever if there is none). After `Ok` there is a
     /// message in `into`.
     #[inline]
+    #[doc(alias = "chanrecv")]
     pub(super) fn recv(
         &self,
         into: &mut MaybeUninit<T>,
@@ -442,6 +447,7 @@ impl<T> Chan<T> {
     }
 
     /// All senders, or all receivers, are gone: nobody need wait any more.
+    #[doc(alias = "closechan")]
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;

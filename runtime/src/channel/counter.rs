@@ -2,6 +2,8 @@
 //!
 //! An `Arc` would count once more, and cost another word. Here the two counts do everything: the last
 //! handle of one side closes the channel, and of the two sides the one that comes second frees it.
+//!
+//! Next in the reading order: `local`.
 
 use crate::channel::core::Chan;
 use crate::prim::atomic::{AtomicU32, Ordering};

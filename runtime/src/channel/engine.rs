@@ -31,6 +31,8 @@
 //! are due; the wait is ended then, at the latest, and the select looks again.
 //!
 //! Nodes for up to [`INLINE`] operations lie on the stack.
+//!
+//! Next in the reading order: `select`, its public face.
 
 use crate::channel::reserve::{Begun, Prize, Wait};
 use crate::channel::state::{CLOSED, DONE, PROMISED, WAITS, WATCHES};
@@ -109,6 +111,7 @@ fn first<'a, R>(
 
 /// Wins one of the operations; `None`: there is none until `deadline` (on the runtime's clock; [`NOW`],
 /// [`NEVER`]).
+#[doc(alias = "selectgo")]
 pub(super) fn select<'a>(
     arms: &mut [Arm<'a>],
     deadline: u64,

@@ -44,6 +44,8 @@
 //!
 //! One receiver alone is not selected over: the receiver's own method does it, with the same result. A
 //! sender alone is, because `send` takes a message before it waits.
+//!
+//! Next in the reading order: `timed`: channels that the clock sends to.
 
 /// Waits until one of several channel operations can go on, and runs that one: Go's `select`.
 ///

@@ -20,6 +20,8 @@
 //! Nobody is tied to anybody in particular, so a reservation needs no address. Messages are taken in the
 //! order in which they were sent, by whoever takes one next, and a message that is owed no longer takes up
 //! room.
+//!
+//! Next in the reading order: `engine`, how a select finds its operation.
 
 use crate::channel::core::Chan;
 use crate::channel::state::{DONE, LOOK_AGAIN, Locked, PROMISED, WAITS, is_peer};

@@ -7,6 +7,8 @@
 //! block. While there are several, one
 //! that has become empty is kept for the next use; otherwise it is freed, so the memory of a burst is given
 //! back.
+//!
+//! Next in the reading order: `reserve`, what selects ask of a channel.
 
 use std::collections::VecDeque;
 use std::mem;

@@ -1,5 +1,7 @@
 //! `Select`: waiting for several channel operations, of which the set is made at run time; and what
 //! `select!` expands to.
+//!
+//! Next in the reading order: `macros`.
 
 use crate::channel::engine::{self, Arm, NOW, Operation};
 use crate::channel::error::{

@@ -1,6 +1,8 @@
 //! What a channel's lock guards: the messages, who waits, and what selects have reserved.
 //!
 //! The invariants are those of `core`; the reservations are explained in `reserve`.
+//!
+//! Next in the reading order: `ring`, where messages lie.
 
 use crate::channel::ring::Ring;
 use crate::park::WaitToken;

@@ -22,6 +22,8 @@
 //!
 //! Invariants, under the lock: `due` is `when` on the runtime's clock, or [`NEVER`]; whoever takes an
 //! instant moves `due` on before unlocking, so that it is taken once.
+//!
+//! Next in the reading order: `counter`: who has a channel's ends.
 
 use crate::park::{WaitReason, begin, checkpoint, park};
 use crate::prim::clock::{self, NEVER};

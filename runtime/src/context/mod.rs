@@ -43,6 +43,8 @@
 //!
 //! In the code, `tree` is what can be cancelled and how, `values` the values, `cancel` the handles.
 
+// Next in the reading order: `group`.
+
 mod cancel;
 mod tree;
 mod values;

@@ -9,6 +9,8 @@
 //! All of them are handles: clones refer to the same group, so a clone goes into each goroutine. To let
 //! goroutines *borrow* from their caller, use [`scope`](crate::scope()) instead.
 
+// Next in the reading order: `pool`.
+
 pub(crate) mod errgroup;
 pub(crate) mod single_flight;
 pub(crate) mod wait_group;

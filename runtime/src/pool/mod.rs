@@ -13,6 +13,8 @@
 //! workers own what is theirs, `Workers`; its timer owns the core alone. So a forgotten pool ends with its last
 //! handle, and running tasks run on.
 
+// Next in the reading order: `signal`.
+
 mod core;
 
 use self::core::{Core, Patience, Placed, Run, Task};

@@ -18,6 +18,8 @@
 //!
 //! Rejected: taking goroutines out of the queue ahead of their turn, as thieves would not see them any more while
 //! the one that runs computes; and a link from each slot to the next, which would make slots larger.
+//!
+//! Next in the reading order: `timers`.
 
 use crate::prim::arch::prefetch;
 use crate::sched::g::GRef;

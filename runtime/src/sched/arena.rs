@@ -7,6 +7,8 @@
 //!
 //! Each P keeps a [`FreeList`]; it takes and gives [`BATCH`] slots at a time from the global list,
 //! in one lock. A slot that is freed on the P that will spawn next is still in its cache.
+//!
+//! Next in the reading order: `queue`, where those stand that may run.
 
 use crate::prim::Mutex;
 use crate::prim::arch::prefetch;
@@ -50,6 +52,8 @@ struct Global {
 
 /// A list of free slots, linked through the slots themselves. Owned by a P or made for one call.
 #[derive(Debug, Default)]
+#[doc(alias = "gfget")]
+#[doc(alias = "gfput")]
 pub(crate) struct FreeList {
     head: usize,
     len: usize,

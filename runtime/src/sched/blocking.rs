@@ -7,6 +7,8 @@
 //!
 //! Coming back without a P, the goroutine takes an idle one if there is one; otherwise it queues up:
 //! `blocking` is a switch point. While unwinding it must not switch, and goes on without a P.
+//!
+//! Next in the reading order: `sysmon`, which takes the P where nobody announced anything.
 
 use crate::coroutine::Suspend;
 use crate::prim::atomic::Ordering;
@@ -18,6 +20,7 @@ use crate::state::pstatus::PState;
 impl Sched {
     /// Gives a P to another M if there is something to do for it, or puts it on the idle list.
     /// Mirrors `find_runnable`: whatever that looks at is a reason to start an M here.
+    #[doc(alias = "handoffp")]
     pub(crate) fn hand_off(&self, held: Held) {
         held.counters.hand_offs.add(1);
         if held.id >= self.procs() {
@@ -98,6 +101,8 @@ impl Drop for EndBlocking {
 ///     .unwrap();
 /// assert!(text.is_ok());
 /// ```
+#[doc(alias = "entersyscall")]
+#[doc(alias = "exitsyscall")]
 pub fn blocking<F, T>(f: F) -> T
 where
     F: FnOnce() -> T,

@@ -13,6 +13,8 @@
 //!
 //! There are others, here for the end of a plain thread and in `local::storage` for its goroutine-locals.
 //! They are only touched on plain threads, which are never switched.
+//!
+//! Next in the reading order: `waiter`.
 
 use crate::prim::arch::opaque;
 use crate::sched::g::GRef;
@@ -80,6 +82,8 @@ pub(crate) fn set(m: Option<&'static M>) {
 /// Gives a plain thread an M and a slot.
 #[cold]
 #[inline(never)]
+#[doc(alias = "needm")]
+#[doc(alias = "dropm")]
 fn adopt<'a>() -> &'a M {
     let sched = sched();
     let m = sched

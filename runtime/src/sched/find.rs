@@ -5,6 +5,8 @@
 //! `runnext`; the local queue; a fair share of the global one; the reactor, without blocking; then,
 //! spinning, the other Ps: half of a victim's queue, in the last round its `runnext` and the timers that it is late with;
 //! and at last the idle protocol of `state::idle`, ending in a blocking poll or on the parker.
+//!
+//! Next in the reading order: `schedule`, which runs what was found; the proof behind going idle is in `state::idle`.
 
 use crate::prim::arch::prefetch;
 use crate::prim::atomic::Ordering;
@@ -46,6 +48,7 @@ pub(crate) struct Found {
 impl Sched {
     /// The next goroutine for `m`, which comes with a P or, having lost it, without. Blocks until there
     /// is one.
+    #[doc(alias = "findRunnable")]
     pub(crate) fn find_runnable(&self, m: &'static M, held: Option<Held>) -> Found {
         let mut mine = held.or_else(|| self.acquire_p(m.id));
         loop {
@@ -82,6 +85,7 @@ impl Sched {
     /// Work was found: a spinning M stops spinning and wakes the next one, so that new work has its
     /// watcher.
     #[inline]
+    #[doc(alias = "resetspinning")]
     fn found(&self, m: &'static M, held: Held, g: GRef, inherit: bool) -> Found {
         if m.spinning.get() {
             m.spinning.set(false);
@@ -100,6 +104,7 @@ impl Sched {
 
     /// The P's own work.
     #[inline]
+    #[doc(alias = "runqget")]
     pub(crate) fn next_local(&self, held: &mut Held) -> Option<(GRef, bool)> {
         let tick = held.local().tick.wrapping_add(1);
         held.local().tick = tick;
@@ -199,6 +204,7 @@ impl Sched {
     }
 
     /// Runs the due timers of `of`, queueing on `held` whom they make ready; returns how many.
+    #[doc(alias = "checkTimers")]
     pub(crate) fn run_timers(&self, held: &mut Held, of: &P) -> usize {
         let now = held.clock();
         if of.timers.next() > now {
@@ -231,6 +237,7 @@ impl Sched {
     }
 
     /// Steals from the other Ps.
+    #[doc(alias = "stealWork")]
     fn steal(&self, held: &mut Held) -> Option<GRef> {
         let n = self.all_ps().len();
         if n < 2 {

@@ -15,6 +15,8 @@
 //! `payload`, `location`, `class`, `tag` are written by the spawner before the G is first queued, and
 //! belong to the goroutine afterwards (the payload, from `STORED` on, to whoever `join` says). `entry`, which
 //! is done with then, tells `ahead` where the stack was suspended.
+//!
+//! Next in the reading order: `arena`, where slots come from.
 
 use crate::coroutine::Fiber;
 use crate::prim::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};

@@ -13,6 +13,8 @@
 //! | `tid` | its thread at start | sysmon |
 //! | `burning` | sysmon; its thread when it ends | its thread: a reniced one ends after its goroutine |
 //! | `locked` | its thread | sysmon |
+//!
+//! Next in the reading order: `current`: which M this thread is.
 
 use crate::prim::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::prim::rng::Rng;
@@ -249,6 +251,8 @@ struct MsInner {
 impl Ms {
     /// An M for a thread about to start (`worker`), or for the calling plain thread. Fails if
     /// `max_threads` workers exist.
+    #[doc(alias = "newm")]
+    #[doc(alias = "mstart")]
     pub(crate) fn get(&self, worker: bool, max_threads: u32) -> io::Result<&'static M> {
         let mut ms = self.0.lock();
         if worker && ms.workers >= max_threads {

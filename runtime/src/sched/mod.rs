@@ -25,8 +25,11 @@
 //!
 //! # Reading order
 //!
-//! `g` → `arena` → `queue` → `ahead` → `timers` → `p` → `m` → `current` → `reactor` → this module's [`Sched`]
-//! → `find` → `schedule` → `state::idle` (the proof) → `blocking` → `sysmon`; then `crate::park`.
+//! This head; `g` → `arena` → `queue` → `ahead` → `timers` → `p` → `m` → `current` → `waiter` → `reactor`; this module's
+//! [`Sched`]; `find` → `schedule` → `state::idle` (the proof) → `stacks` → `blocking` → `sysmon` → `start` → `observe`.
+//! Each names the next.
+//!
+//! Next in the reading order: `g`.
 //!
 //! # Locks
 //!
@@ -180,6 +183,7 @@ impl Sched {
 
     /// Changes the number of Ps in use, from 1 to `MAX_PROCS`. New ones become idle and are put to
     /// work at once if there is some; surplus ones stop when their owner next looks for work.
+    #[doc(alias = "procresize")]
     pub(crate) fn set_procs(&self, n: u32) -> u32 {
         assert!(
             (1..=MAX_PROCS as u32).contains(&n),
@@ -235,6 +239,8 @@ impl Sched {
     }
 
     /// Takes a P off the idle list for `m`.
+    #[doc(alias = "acquirep")]
+    #[doc(alias = "releasep")]
     pub(crate) fn acquire_p(&self, m: u32) -> Option<Held> {
         if self.idle.ps() == 0 {
             return None;
@@ -286,6 +292,7 @@ impl Sched {
     /// Work was put into a queue (S1 of `state::idle`): starts a spinning M if a P idles and nobody
     /// spins.
     #[inline]
+    #[doc(alias = "wakep")]
     pub(crate) fn submitted(&self) {
         if self.idle.submit() {
             self.start_spinning();
@@ -316,6 +323,7 @@ impl Sched {
     }
 
     /// Gives `held` to an idle M, or to a new one.
+    #[doc(alias = "startm")]
     pub(crate) fn start_m(&self, held: Held, first: Option<GRef>) {
         let m = self.lists.lock().ms.pop();
         self.wake_or_start(held, m, false, first);
@@ -382,6 +390,8 @@ impl Sched {
     }
 
     /// Puts the calling M on the idle list and waits for mail.
+    #[doc(alias = "stopm")]
+    #[doc(alias = "mPark")]
     pub(crate) fn stop_m(&self, m: &'static M) -> m::Mail {
         debug_assert!(!m.spinning.get());
         self.lists.lock().ms.push(m);
@@ -450,6 +460,7 @@ impl Sched {
     }
 
     /// Queues goroutines on the P the caller holds.
+    #[doc(alias = "injectglist")]
     pub(crate) fn enqueue_all(&self, held: &mut Held, ready: impl Iterator<Item = Upcoming>) {
         let mut n = 0;
         for next in ready {
@@ -467,6 +478,8 @@ impl Sched {
     /// # Errors
     ///
     /// `max_goroutines` exist, or memory is exhausted.
+    #[doc(alias = "newproc")]
+    #[doc(alias = "newproc1")]
     pub(crate) fn spawn(&self, request: SpawnRequest) -> io::Result<(GRef, u64)> {
         self.admit()?;
         let class = request.class.unwrap_or(self.stack_class);

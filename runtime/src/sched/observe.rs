@@ -1,4 +1,6 @@
 //! Looking at the scheduler without stopping it: metrics, and a list of all goroutines.
+//!
+//! Next in the reading order: `timer`, the first of three small modules that everything that waits is built on.
 
 use crate::prim::atomic::Ordering;
 use crate::prim::clock;

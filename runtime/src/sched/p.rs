@@ -6,6 +6,8 @@
 //!
 //! The rest is for everybody: the thieves' ends of the queues, the timers (locked), the counters
 //! (written by the owner, read by all), the cached clock, the preempt flag.
+//!
+//! Next in the reading order: `m`, which needs a P.
 
 use crate::prim::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::prim::clock;
@@ -189,6 +191,7 @@ impl Held {
     /// there is now more than a lone `runnext`, so the caller tells the idle (`Sched::submitted`).
     #[inline]
     #[must_use]
+    #[doc(alias = "runqput")]
     pub(crate) fn put_next(&mut self, g: GRef) -> bool {
         match self.p.runnext.replace(g) {
             None => false,

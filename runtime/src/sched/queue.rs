@@ -10,6 +10,8 @@
 //! wakes no other M, because the running goroutine is usually about to park. If it isn't, sysmon moves
 //! the waiting one to the global queue with its next tick but one, some milliseconds later. (The owner
 //! could do so at its next runtime entry, but would have to look at the clock at every one.)
+//!
+//! Next in the reading order: `ahead`.
 
 use crate::prim::atomic::{AtomicUsize, Ordering};
 use crate::sched::ahead::{Ahead, Upcoming};
@@ -136,6 +138,8 @@ impl LocalQueue {
 
 impl LocalStealer {
     /// Steals half into `into` and returns one of them. `Err`: lost a race; the queue was not empty.
+    #[doc(alias = "runqgrab")]
+    #[doc(alias = "runqsteal")]
     pub(crate) fn steal_half(&self, into: &LocalQueue) -> Result<Option<GRef>, Contended> {
         into.take_in(|into| outcome(self.0.steal_batch_with_limit_and_pop(into, STEAL_LIMIT)))
     }
@@ -195,6 +199,7 @@ impl GlobalQueue {
     }
 
     /// Takes a P's fair share: returns one goroutine and puts the others into `into`.
+    #[doc(alias = "globrunqget")]
     pub(crate) fn take_share(&self, into: &LocalQueue, procs: usize) -> Option<GRef> {
         if self.0.is_empty() {
             return None;

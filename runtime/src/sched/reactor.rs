@@ -10,6 +10,8 @@
 //!
 //! Seat and wake-up time are words of `state::poll`, where it is argued that no timer is missed and
 //! that somebody always polls.
+//!
+//! Next in the reading order: `find`: with all these parts, what to run next.
 
 use crate::prim::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::prim::{Condvar, Mutex, Site, arch, clock, fence, warn};
@@ -33,6 +35,7 @@ pub fn prefetch<T>(at: *const T) {
 ///
 /// Implemented by `corio-net` over `mio::Poll`. Implement it yourself to park goroutines on
 /// something else; there is one reactor per process.
+#[doc(alias = "netpoll")]
 pub trait Reactor: Send + Sync {
     /// Waits for events and pushes the waiters they end to `ready`.
     ///

@@ -9,6 +9,8 @@
 //! A goroutine that is locked to its M (`lock_os_thread`) is only resumed by that M. When it gives
 //! the M back, the P moves on and the M waits for mail: whoever finds the goroutine in a queue sends
 //! it there with a P.
+//!
+//! Next in the reading order: `stacks`, for when there is none to run on.
 
 use crate::coroutine::Suspend;
 use crate::prim::arch;
@@ -31,6 +33,7 @@ use std::sync::OnceLock;
 impl Sched {
     /// The loop of a worker M. Returns when its thread is to end: it was reniced, or its goroutine
     /// ended while locked to it.
+    #[doc(alias = "schedule")]
     pub(crate) fn run_m(&self, m: &'static M, mail: Mail) {
         let mut held = Some(mail.held);
         let mut first = mail.first;
@@ -192,6 +195,9 @@ impl Sched {
 
     /// A locked goroutine gave its M back: the P moves on, the M waits until the goroutine's turn.
     #[cold]
+    #[doc(alias = "LockOSThread")]
+    #[doc(alias = "stoplockedm")]
+    #[doc(alias = "startlockedm")]
     fn stop_locked(&self, m: &'static M, held: Option<Held>, g: Option<GRef>) -> After {
         m.forget_p();
         if let Some(g) = g {
@@ -205,6 +211,7 @@ impl Sched {
 
     /// A goroutine ended: its stack, its slot, its joiner.
     #[inline]
+    #[doc(alias = "goexit0")]
     fn exit(&self, m: &'static M, mut held: Option<Held>, g: GRef, fiber: GFiber) -> After {
         // SAFETY: the goroutine has returned, and this M holds it.
         let (locked, stack) = unsafe { (fiber.data().locks.get() > 0, fiber.unbind()) };

@@ -4,6 +4,8 @@
 //! others of its size class: nothing is lost and nothing fails, since other goroutines' ends free stacks. Whoever
 //! ends looks here before putting its stack away; sysmon retries the mapping while somebody waits,
 //! and says so on standard error once if nothing moves for a second.
+//!
+//! Next in the reading order: `blocking`, where a P leaves its M.
 
 use crate::prim::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::prim::{Mutex, clock, warn};

@@ -1,4 +1,6 @@
 //! Starting: the scheduler itself, on first use, and the threads of its Ms.
+//!
+//! Next in the reading order: `observe`.
 
 use crate::prim::atomic::Ordering;
 use crate::prim::config::{self, Config, ConfigError, Guard, Settings};

@@ -30,6 +30,8 @@
 //! A tick per ms while a P looks stuck or was just taken, at most 5 ms apart while goroutines run,
 //! 10 ms otherwise; after 100 ms with every P idle it sleeps until a P is taken into use
 //! ([`Bell::ring`]). A thread that wakes every 10 ms costs 0.5% of a core, every ms 2.5%.
+//!
+//! Next in the reading order: `start`.
 
 pub(crate) mod sys;
 
@@ -183,6 +185,7 @@ impl Sysmon {
         }
     }
 
+    #[doc(alias = "sysmon")]
     fn run(mut self) -> ! {
         let mut delay = 10 * MS;
         loop {
@@ -455,6 +458,7 @@ impl Sysmon {
     }
 
     /// Gives the unused pages of a long-parked goroutine's stack back.
+    #[doc(alias = "shrinkstack")]
     fn trim(&self, n: usize, now: u64) {
         let g = arena::slot(n);
         if !g.is_goroutine() {
@@ -525,6 +529,7 @@ impl Sysmon {
         sched.release_p(held);
     }
 
+    #[doc(alias = "schedtrace")]
     fn trace(&mut self, now: u64) {
         let Some(every) = self.sched.settings.schedtrace else {
             return;
@@ -537,6 +542,7 @@ impl Sysmon {
 }
 
 /// Asks the goroutine on `p` to give the processor up at its next switch point.
+#[doc(alias = "preemptone")]
 fn ask(p: &P) {
     ASKED.store(true, Ordering::Relaxed);
     p.preempt.store(true, Ordering::Relaxed);

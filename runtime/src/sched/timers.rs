@@ -13,6 +13,8 @@
 //!
 //! The lock is rarely contended: the owner adds and runs its own timers, others come only for due
 //! ones, or to cancel.
+//!
+//! Next in the reading order: `p`, which has a queue and timers.
 
 use crate::prim::Mutex;
 use crate::prim::atomic::{AtomicU64, Ordering};

@@ -2,6 +2,8 @@
 //!
 //! See `crate::park` for how the two are used; they live here because the reactor's contract and raw
 //! timers speak of them.
+//!
+//! Next in the reading order: `reactor`, whose events make waiters ready.
 
 use crate::sched::g::GRef;
 use crate::sched::sched;
@@ -29,6 +31,7 @@ pub struct WaitToken {
 
 impl Waiter {
     /// Wakes it. Never blocks or switches; from a goroutine, the woken one runs next.
+    #[doc(alias = "goready")]
     pub fn ready(self) {
         let g = self.into_g();
         if ready(g) {

@@ -39,6 +39,8 @@
 //!
 //! For readers of the code: `table` has who wants which signals, `sys` what the system is told.
 
+// Next in the reading order: `metrics`.
+
 mod sys;
 mod table;
 

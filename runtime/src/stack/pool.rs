@@ -56,6 +56,8 @@ static POOLS: [Pool; SizeClass::COUNT] = {
 };
 
 /// A stack for a caller without a P.
+#[doc(alias = "stackalloc")]
+#[doc(alias = "stackfree")]
 pub(crate) fn pool_get(class: SizeClass) -> Result<Stack, StackError> {
     POOLS[class.index()].take_one()
 }

@@ -30,6 +30,8 @@
 //!
 //! Nothing is allocated, and the list may be moved while it is empty, so that everything built on it has
 //! a `const fn new`.
+//!
+//! Next in the reading order: `raw`: how those who wait get a lock.
 
 use crate::park::{WaitToken, Waiter, prepare};
 use crate::prim::cell::Cell;
@@ -48,6 +50,7 @@ pub(crate) const FIRST_OWN: Outcome = 1;
 
 /// One waiter in one queue; lies on the waiter's stack.
 #[derive(Debug)]
+#[doc(alias = "sudog")]
 pub(crate) struct Node {
     next: Cell<Option<NonNull<Node>>>,
     prev: Cell<Option<NonNull<Node>>>,
@@ -69,6 +72,8 @@ enum Who {
 
 /// A first come, first served queue of [`Node`]s. Guarded by the lock it lies in.
 #[derive(Debug)]
+#[doc(alias = "semacquire")]
+#[doc(alias = "semrelease")]
 pub(crate) struct WaitList {
     head: Option<NonNull<Node>>,
     tail: Option<NonNull<Node>>,

@@ -1,4 +1,6 @@
 //! Goroutines as users see them: starting, naming, joining, scoping, waiting for futures.
+//!
+//! Next in the reading order: `time`, beginning with `func`.
 
 pub(crate) mod block_on;
 pub(crate) mod builder;

@@ -34,6 +34,7 @@ pub(crate) struct Outside {
 pub(crate) static SIGNALS: OnceCell<Outside> = OnceCell::new();
 
 /// The report if all goroutines are asleep for ever. `in_run` are the threads inside `run`.
+#[doc(alias = "checkdead")]
 pub(crate) fn deadlock(in_run: &[u32]) -> Option<String> {
     let sched = sched();
     let before = activity(sched);

@@ -34,6 +34,8 @@
 //! A timer in the heap has one; who cancels it successfully gets it. `runs`, the runs that are under way
 //! or owed, have one each: the goroutine that raised it from 0 does them all, one after the other, and drops
 //! their references. The last reference is always dropped by user code or on a goroutine.
+//!
+//! Next in the reading order: `context`.
 
 use crate::park::checkpoint;
 use crate::prim::clock::{self, NEVER};

@@ -25,6 +25,8 @@
 //!
 //! Most locks are held for less time than a switch takes. If other Ps run, and the caller's P has nothing
 //! else to run, it looks at the word for about a microsecond before it queues ([`Spin`]), as in Go.
+//!
+//! Next in the reading order: `mutex`, `rwlock`, `condvar` below; then `channel`, whose `core` is the other user of the queue.
 
 pub(crate) mod condvar;
 pub(crate) mod mutex;
