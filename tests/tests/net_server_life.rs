@@ -193,7 +193,7 @@ fn a_farewell_after_the_idle_timeout_is_not_cut_off() {
         let mut idle = Client::new(addr);
         assert_eq!(idle.ask("a"), "A");
         // Its answer is not the end of its request: the handler has to have come back for the next.
-        states.wait(2, ConnectionState::Idle);
+        states.wait(2, Idle);
         server.begin_shutdown(LONG);
         // Closed together with all that are idle.
         idle.assert_end();

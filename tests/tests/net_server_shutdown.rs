@@ -6,9 +6,7 @@ use corio::channel::{bounded, unbounded};
 use corio_net::ConnectionState::{Active, Closed, Idle, New};
 use corio_net::{Backlog, Conn, Connection, Refusal, Server, ServerHandle, TcpListener, TcpStream};
 use corio_tests::{mixed, yield_until};
-use net_server_support::{
-    Client, Gate, LONG, SHORT, lines, listen, server_test, shout, start, states,
-};
+use net_server_support::{Client, Gate, LONG, SHORT, lines, server_test, shout, start, states};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,18 +35,19 @@ fn shutting_down(
     shutdown
 }
 
-/// Starts a server, and keeps an eye on its listener.
-fn start_watched(server: Server) -> (ServerHandle, SocketAddr, TcpListener) {
-    let listener = listen();
-    let watched = listener.try_clone().unwrap();
-    let addr = listener.local_addr().unwrap();
-    (server.start([listener]).unwrap(), addr, watched)
-}
-
-/// Waits until the listener is closed; from then on connections are refused. (Connecting to find out
-/// would make one that is served.)
-fn wait_refused(listener: &TcpListener, addr: SocketAddr) {
-    yield_until(|| listener.local_addr().is_err());
+/// Waits until connections are refused. Trying would make one that is served; and that the listener is closed says
+/// only that its port is about to be freed. So the system is asked: a listener's address is in the second column, and
+/// `0A` in the fourth.
+fn wait_refused(addr: SocketAddr) {
+    let port = format!(":{:04X}", addr.port());
+    yield_until(|| {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        !sockets.lines().any(|line| {
+            let mut columns = line.split_whitespace().skip(1);
+            columns.next().is_some_and(|local| local.ends_with(&port))
+                && columns.nth(1) == Some("0A")
+        })
+    });
     let error = TcpStream::connect(addr).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
 }
@@ -88,12 +87,12 @@ fn idle_connections_are_closed_at_once() {
 fn a_request_that_is_worked_on_is_answered_first() {
     server_test(|| {
         let gate = Gate::new();
-        let (server, addr, listener) = start_watched(Server::new(held(&gate)));
+        let (server, addr) = start(Server::new(held(&gate)));
         let mut client = Client::new(addr);
         client.send("hello");
         gate.wait();
         let shutdown = shutting_down(&server, LONG);
-        wait_refused(&listener, addr);
+        wait_refused(addr);
         assert!(!shutdown.is_finished());
         gate.open();
         assert_eq!(client.answer().unwrap().as_deref(), Some("HELLO"));
@@ -210,13 +209,12 @@ fn a_handler_that_does_not_return_is_reported_and_holds_up_nobody() {
 fn a_new_connection_has_time_to_send_its_request() {
     server_test(|| {
         let (hook, states) = states();
-        let (server, addr, listener) =
-            start_watched(Server::new(shout).new_grace(LONG).on_state(hook));
+        let (server, addr) = start(Server::new(shout).new_grace(LONG).on_state(hook));
         let (mut client, mut silent) = (Client::new(addr), Client::new(addr));
         assert_eq!(states.next().1, New);
         assert_eq!(states.next().1, New);
         let shutdown = shutting_down(&server, LONG);
-        wait_refused(&listener, addr);
+        wait_refused(addr);
         assert_eq!(client.ask("late"), "LATE");
         client.assert_end();
         assert_eq!(server.stats().new, 1);
@@ -275,7 +273,7 @@ fn a_request_that_has_arrived_on_an_idle_connection_is_served() {
                 theirs.stop();
             }
         });
-        let (server, addr, listener) = start_watched(server);
+        let (server, addr) = start(server);
         let mut client = Client::new(addr);
         assert_eq!(client.ask("first"), "FIRST");
         gate.wait();
@@ -288,7 +286,7 @@ fn a_request_that_has_arrived_on_an_idle_connection_is_served() {
         let shutdown = shutting_down(&server, LONG);
         // The listener is closed after the idle connections were looked at, or before; both are done
         // when the next look has nothing to change.
-        wait_refused(&listener, addr);
+        wait_refused(addr);
         assert_eq!(server.stats().idle, 1);
         gate.open();
         assert_eq!(client.answer().unwrap().as_deref(), Some("SECOND"));
@@ -336,7 +334,7 @@ fn a_request_that_has_arrived_behind_another_one_is_served() {
 fn connections_that_the_kernel_has_accepted_are_served() {
     server_test(|| {
         let gate = Gate::new();
-        let (server, addr, listener) = start_watched(Server::new(held(&gate)).max_connections(1));
+        let (server, addr) = start(Server::new(held(&gate)).max_connections(1));
         let mut first = Client::new(addr);
         first.send("first");
         gate.wait();
@@ -346,7 +344,7 @@ fn connections_that_the_kernel_has_accepted_are_served() {
         }
         let shutdown = shutting_down(&server, LONG);
         // Nobody waits behind them.
-        wait_refused(&listener, addr);
+        wait_refused(addr);
         assert_eq!(server.stats().accepted, 1);
         for _ in 0..20 {
             gate.open();
@@ -375,13 +373,13 @@ fn connections_that_wait_for_room_are_closed_at_the_deadline() {
         let server = Server::new(held(&gate))
             .max_connections(1)
             .on_refused(move |_, _, refusal| tell.send(refusal).unwrap());
-        let (server, addr, listener) = start_watched(server);
+        let (server, addr) = start(server);
         let mut first = Client::new(addr);
         first.send("first");
         gate.wait();
         let mut second = Client::new(addr);
         let shutdown = shutting_down(&server, LONG);
-        wait_refused(&listener, addr);
+        wait_refused(addr);
         server.begin_shutdown(Duration::ZERO);
         assert_eq!(told.recv(), Ok(Refusal::ShuttingDown));
         first.assert_over();
