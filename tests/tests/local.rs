@@ -390,14 +390,17 @@ fn a_destructor_that_panics_ends_nothing_else() {
 #[test]
 fn under_abort_it_ends_the_process() {
     let this = std::env::current_exe().unwrap();
-    Child::new(
-        this.to_str().unwrap(),
-        "a_destructor_that_panics_ends_nothing_else",
-    )
-    .arg("--exact")
-    .env("CORIO_PANIC", "abort")
-    .dies_by(libc::SIGABRT)
-    .says("a goroutine-local's destructor panicked at the end of goroutine");
+    // What comes after the program's name, which this file is, or is part of.
+    let path = concat!(
+        module_path!(),
+        "::a_destructor_that_panics_ends_nothing_else"
+    );
+    let (_, test) = path.split_once("::").unwrap();
+    Child::new(this.to_str().unwrap(), test)
+        .arg("--exact")
+        .env("CORIO_PANIC", "abort")
+        .dies_by(libc::SIGABRT)
+        .says("a goroutine-local's destructor panicked at the end of goroutine");
 }
 
 #[test]

@@ -286,7 +286,9 @@ fn watch(shared: &Arc<Shared>, ended: mpsc::Receiver<()>) -> thread::JoinHandle<
             if now != last.0 {
                 last = (now, Instant::now());
             } else if last.1.elapsed() > STILL {
-                eprintln!(
+                // `eprintln` would be captured together with the test's output, and lost.
+                let _ = writeln!(
+                    io::stderr(),
                     "nothing has moved for {STILL:?}: {now:?}\n{:#?}",
                     corio::metrics()
                 );
