@@ -3,7 +3,8 @@
 //! all of them together.
 //!
 //! `cargo test --release -p corio-tests --test optimised`. Chosen are those in which goroutines switch most, one or two
-//! for each thing that they switch in. (`net_stress` would be one of them, but waits until its process has no goroutine.)
+//! for each thing that they switch in. (`net_scale` and `net_stress` would be among
+//! them, but want a process for themselves: one compares latencies, the other waits until there is no goroutine.)
 
 #[path = "../tests/block_on.rs"]
 mod block_on;
@@ -19,8 +20,6 @@ mod hogs;
 mod local;
 #[path = "../tests/lock.rs"]
 mod lock;
-#[path = "../tests/net_scale.rs"]
-mod net_scale;
 #[path = "../tests/panic.rs"]
 mod panic;
 #[path = "../tests/park.rs"]
