@@ -19,7 +19,7 @@ const IPV6: u8 = 4;
 
 /// Where a client wants to be connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// An address.
     Ip(SocketAddr),
     /// A name, to be resolved here, and a port.
@@ -38,11 +38,9 @@ impl fmt::Display for Target {
 /// How a request is answered: the numbers are the protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// Connected.
     Succeeded = 0,
-    /// None of the others.
-    Failure = 1,
     /// The way to the network is down.
     NetworkUnreachable = 3,
     /// The way to the host is down, or nobody knows the name, or nobody answers.
@@ -57,14 +55,12 @@ pub enum Reply {
 
 impl Reply {
     /// What an attempt to connect came to.
-    pub fn of(error: &io::Error) -> Reply {
+    pub(crate) fn of(error: &io::Error) -> Reply {
         match error.kind() {
             ErrorKind::ConnectionRefused => Reply::ConnectionRefused,
             ErrorKind::NetworkUnreachable => Reply::NetworkUnreachable,
-            ErrorKind::HostUnreachable | ErrorKind::TimedOut | ErrorKind::NotFound => {
-                Reply::HostUnreachable
-            }
-            _ => Reply::Failure,
+            // Nobody answers, or nobody knows the name.
+            _ => Reply::HostUnreachable,
         }
     }
 }
@@ -101,7 +97,7 @@ fn demand(what: &str, want: u8, got: u8) -> io::Result<()> {
 /// [`InvalidData`](ErrorKind::InvalidData) if that isn't SOCKS 5; [`PermissionDenied`](ErrorKind::PermissionDenied) if
 /// client and server have no way to authenticate in common, or the password is wrong. The client has been told. And the
 /// stream's.
-pub fn greet(stream: &mut (impl Read + Write), login: Option<&str>) -> io::Result<()> {
+pub(crate) fn greet(stream: &mut (impl Read + Write), login: Option<&str>) -> io::Result<()> {
     let [version] = array(stream)?;
     demand("SOCKS version", VERSION, version)?;
     let offered = counted(stream)?;
@@ -138,7 +134,7 @@ pub fn greet(stream: &mut (impl Read + Write), login: Option<&str>) -> io::Resul
 /// # Errors
 ///
 /// [`InvalidData`](ErrorKind::InvalidData) if that isn't SOCKS 5, and the stream's.
-pub fn request(stream: &mut impl Read) -> io::Result<Result<Target, Reply>> {
+pub(crate) fn request(stream: &mut impl Read) -> io::Result<Result<Target, Reply>> {
     let [version, command, _reserved, kind] = array(stream)?;
     demand("SOCKS version", VERSION, version)?;
     let host = match kind {
@@ -172,7 +168,11 @@ fn is_name(name: &str) -> bool {
 /// # Errors
 ///
 /// The stream's.
-pub fn reply(stream: &mut impl Write, reply: Reply, bound: Option<SocketAddr>) -> io::Result<()> {
+pub(crate) fn reply(
+    stream: &mut impl Write,
+    reply: Reply,
+    bound: Option<SocketAddr>,
+) -> io::Result<()> {
     let bound = bound.unwrap_or(SocketAddr::from(([0; 4], 0)));
     let mut message = vec![VERSION, reply as u8, 0];
     match bound.ip() {

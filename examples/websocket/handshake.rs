@@ -4,11 +4,11 @@ use httparse::{EMPTY_HEADER, Request, Status};
 use tungstenite::handshake::derive_accept_key;
 
 /// The longest head of a request.
-pub const MAX_HEAD: usize = 8192;
+pub(crate) const MAX_HEAD: usize = 8192;
 
 /// What somebody wants who has sent a head.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Wish {
+pub(crate) enum Wish {
     /// To switch to WebSocket: this is the answer, and after it frames follow.
     Upgrade(String),
     /// The page.
@@ -18,7 +18,7 @@ pub enum Wish {
 }
 
 /// Reads a head: how long it is, and what it asks for. `None` if it isn't complete.
-pub fn read(input: &[u8]) -> Option<(usize, Wish)> {
+pub(crate) fn read(input: &[u8]) -> Option<(usize, Wish)> {
     let mut headers = [EMPTY_HEADER; 64];
     let mut request = Request::new(&mut headers);
     match request.parse(input) {

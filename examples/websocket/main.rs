@@ -12,7 +12,6 @@ mod handshake;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -126,18 +125,17 @@ fn attend(conn: &mut Connection, room: &Room, outbox: usize, ping: Duration) -> 
     conn.set_read_deadline(None)?;
     conn.set_read_timeout(Some(ping * 3))?;
     let (tell, told) = bounded(outbox);
-    room.0.lock().insert(conn.id(), tell.clone());
+    room.0.lock().insert(conn.id(), tell);
     let (theirs, ctx) = (conn.try_clone()?, conn.context().clone());
     let writer = go!(write(theirs, told, ctx, ping));
     let end = read(conn, rest, room);
-    room.0.lock().remove(&conn.id());
-    // The reason, if there is one that the client should know; then the writer has nothing more to come.
-    if let Err(error) = &end
+    // The only sender: without it the writer ends, if it hasn't for being too slow.
+    let tell = room.0.lock().remove(&conn.id());
+    if let (Some(tell), Err(error)) = (tell, &end)
         && let Some(code) = code_of(error)
     {
         drop(tell.try_send(closing(code, "")));
     }
-    drop(tell);
     drop(writer.join());
     match end {
         Err(Error::Io(error)) if error.kind() != ErrorKind::TimedOut => Err(error),

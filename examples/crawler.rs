@@ -1,0 +1,266 @@
+//! A crawler: fetches the pages of one site, following links, several at a time.
+//!
+//! `python3 -m http.server 8000` in some directory, then
+//! `cargo run --release --example crawler -- http://127.0.0.1:8000/`.
+//!
+//! The shape is that of every bounded parallel search. A [`Group`] (Go's errgroup) has a limit on how many of its
+//! goroutines run; what is known already is in a set under a lock; and all of it ends with one [`Context`]: when the time
+//! is up, on Ctrl-C, or when enough has been seen. It goes level by level, so that each page is found on a shortest way.
+
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind, Read, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use corio::context::Context;
+use corio::group::Group;
+use corio::signal::{SIGINT, SIGTERM, notify_context};
+use corio::sync::Mutex;
+use corio_examples::{run, say, seconds};
+use corio_net::{Conn, Dialer, with_context};
+use httparse::{EMPTY_HEADER, Response, Status};
+
+const MAX_HEAD: usize = 16 << 10;
+
+/// Fetches the pages of a site, and lists them.
+#[derive(Parser)]
+struct Args {
+    /// Where to begin: http://HOST[:PORT][/PATH].
+    #[arg(value_parser = Url::parse)]
+    start: Url,
+    /// How many pages are fetched at a time.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    parallel: u16,
+    /// How many links away from the first page.
+    #[arg(long, default_value_t = 10)]
+    depth: u32,
+    /// How many pages at most.
+    #[arg(long, default_value_t = 1000)]
+    pages: usize,
+    /// The most bytes of one page.
+    #[arg(long, default_value_t = 1 << 20)]
+    bytes: usize,
+    /// Seconds for one page.
+    #[arg(long, default_value = "10", value_parser = seconds)]
+    patience: Duration,
+    /// Seconds for all of it.
+    #[arg(long, default_value = "60", value_parser = seconds)]
+    total: Duration,
+}
+
+/// A page of the site; others are not followed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Url {
+    /// With the port.
+    host: String,
+    path: String,
+}
+
+impl Url {
+    fn parse(text: &str) -> Result<Url, String> {
+        let rest = text
+            .strip_prefix("http://")
+            .ok_or("expected http://HOST[:PORT][/PATH]")?;
+        let (host, path) = match rest.find('/') {
+            Some(slash) => rest.split_at(slash),
+            None => (rest, "/"),
+        };
+        if host.is_empty() || path.bytes().any(|byte| byte <= b' ') {
+            return Err("expected http://HOST[:PORT][/PATH]".into());
+        }
+        let port = if host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
+            ""
+        } else {
+            ":80"
+        };
+        Ok(Url {
+            host: format!("{host}{port}"),
+            path: without_dots(path),
+        })
+    }
+
+    /// Where a link on this page leads, if to a page of the same site.
+    fn join(&self, link: &str) -> Option<Url> {
+        let link = link.split('#').next().unwrap_or("");
+        let path = if link.starts_with("http://") {
+            let url = Url::parse(link).ok()?;
+            return (url.host == self.host).then_some(url);
+        } else if link.is_empty() || link.starts_with("//") || link.split('/').next()?.contains(':')
+        {
+            return None;
+        } else if link.starts_with('/') {
+            link.to_owned()
+        } else {
+            let directory = self.path.split('?').next()?.rfind('/')?;
+            format!("{}{link}", &self.path[..=directory])
+        };
+        let good = path.bytes().all(|byte| byte > b' ' && byte < 0x7f);
+        good.then(|| Url {
+            host: self.host.clone(),
+            path: without_dots(&path),
+        })
+    }
+}
+
+/// `/a/./b/../c` is `/a/c`; what follows a question mark stays as it is.
+fn without_dots(path: &str) -> String {
+    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let mut parts = Vec::new();
+    for part in path.split('/').skip(1) {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()),
+            _ => parts.push(part),
+        }
+    }
+    let directory = path.ends_with("/.") || path.ends_with("/..");
+    format!(
+        "/{}{}{query}",
+        parts.join("/"),
+        if directory && !parts.is_empty() {
+            "/"
+        } else {
+            ""
+        }
+    )
+}
+
+/// What came of a page.
+struct Page {
+    url: Url,
+    result: io::Result<(u16, Vec<u8>)>,
+}
+
+fn main() -> ExitCode {
+    let args = Arc::new(Args::parse());
+    run("crawler", move || {
+        let (ctx, _stop) = notify_context(&Context::background(), &[SIGINT, SIGTERM])?;
+        let (ctx, _cancel) = ctx.with_timeout(args.total);
+        let began = Instant::now();
+        let mut pages = crawl(&ctx, &args);
+        pages.sort_by(|a, b| a.url.cmp(&b.url));
+        let (mut good, mut bytes) = (0, 0);
+        for page in &pages {
+            match &page.result {
+                Ok((status, body)) => {
+                    say!("{status} {:>8} {}", body.len(), page.url.path);
+                    good += usize::from(*status == 200);
+                    bytes += body.len();
+                }
+                Err(error) => say!("--- {:>8} {}: {error}", "", page.url.path),
+            }
+        }
+        let why = ctx
+            .err()
+            .map_or(String::new(), |error| format!("; cut short: {error}"));
+        say!(
+            "{} pages, {good} of them good, {bytes} bytes in {:.1} s{why}",
+            pages.len(),
+            began.elapsed().as_secs_f64()
+        );
+        Ok(())
+    })
+}
+
+/// Level by level: the pages that those of the last level link to, and that are new.
+fn crawl(ctx: &Context, args: &Arc<Args>) -> Vec<Page> {
+    let mut known = BTreeSet::from([args.start.clone()]);
+    let mut level = vec![args.start.clone()];
+    let mut pages = Vec::new();
+    for _ in 0..=args.depth {
+        if level.is_empty() || ctx.err().is_some() {
+            break;
+        }
+        let fetched = fetch_all(ctx, args, std::mem::take(&mut level));
+        for page in fetched {
+            if let Ok((200, body)) = &page.result {
+                let links = links(body);
+                let urls = links.iter().filter_map(|link| page.url.join(link));
+                for url in urls {
+                    if known.len() < args.pages && known.insert(url.clone()) {
+                        level.push(url);
+                    }
+                }
+            }
+            pages.push(page);
+        }
+    }
+    pages
+}
+
+/// So many at a time. A page that fails is no reason to stop: the goroutines themselves never do.
+fn fetch_all(ctx: &Context, args: &Arc<Args>, urls: Vec<Url>) -> Vec<Page> {
+    let pages = Arc::new(Mutex::new(Vec::new()));
+    let group = Group::<io::Error>::new();
+    group.set_limit(Some(usize::from(args.parallel)));
+    for url in urls {
+        if ctx.err().is_some() {
+            break;
+        }
+        let (ctx, args, pages) = (ctx.clone(), Arc::clone(args), Arc::clone(&pages));
+        // Waits here while as many as may are at it.
+        group.go(move || {
+            let (ctx, _cancel) = ctx.with_timeout(args.patience);
+            let result = fetch(&ctx, &url, args.bytes);
+            pages.lock().push(Page { url, result });
+            Ok(())
+        });
+    }
+    drop(group.wait());
+    std::mem::take(&mut *pages.lock())
+}
+
+/// One page: its status and its body, of which no more than `max` bytes are read.
+fn fetch(ctx: &Context, url: &Url, max: usize) -> io::Result<(u16, Vec<u8>)> {
+    let conn = Dialer::new().context(ctx).dial("tcp", &url.host)?;
+    // Whatever it waits for ends with the context.
+    with_context(ctx, &conn, |mut conn: &Conn| {
+        write!(
+            conn,
+            "GET {} HTTP/1.0\r\nHost: {}\r\nUser-Agent: corio-crawler\r\nAccept: */*\r\n\r\n",
+            url.path, url.host
+        )?;
+        let mut input = Vec::new();
+        let (status, head) = loop {
+            if let Some(found) = head(&input)? {
+                break found;
+            }
+            if input.len() >= MAX_HEAD || (&mut conn).take(4096).read_to_end(&mut input)? == 0 {
+                return Err(io::Error::new(ErrorKind::InvalidData, "no HTTP response"));
+            }
+        };
+        // HTTP/1.0: the body ends with the connection.
+        let left = (head + max).saturating_sub(input.len());
+        conn.take(left as u64).read_to_end(&mut input)?;
+        input.drain(..head);
+        input.truncate(max);
+        Ok((status, input))
+    })
+}
+
+/// The status and the length of a response's head, if all of it is there.
+fn head(input: &[u8]) -> io::Result<Option<(u16, usize)>> {
+    let mut headers = [EMPTY_HEADER; 64];
+    let mut response = Response::new(&mut headers);
+    match response.parse(input) {
+        Ok(Status::Complete(length)) => Ok(response.code.map(|code| (code, length))),
+        Ok(Status::Partial) => Ok(None),
+        Err(error) => Err(io::Error::new(ErrorKind::InvalidData, error.to_string())),
+    }
+}
+
+/// What stands in `href="..."`: no parser of HTML, but enough for pages that mean well.
+fn links(body: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(body);
+    let mut links = Vec::new();
+    for part in text.split("href=").skip(1) {
+        let link = match part.as_bytes().first() {
+            Some(quote @ (b'"' | b'\'')) => part[1..].split(char::from(*quote)).next(),
+            _ => part.split([' ', '>']).next(),
+        };
+        links.extend(link.map(|link| link.replace("&amp;", "&")));
+    }
+    links
+}
