@@ -40,6 +40,11 @@ use signal_hook::low_level::emulate_default_handler;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// Go's idioms beside ours.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/from-go.md")]
+struct FromGo;
+
 /// The wait after a first failed `accept`; it doubles with every further failure in a row.
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 /// The longest wait between two attempts to accept, which also bounds how long Ctrl-C may take.
