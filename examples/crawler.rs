@@ -92,6 +92,8 @@ impl Url {
             return None;
         } else if link.starts_with('/') {
             link.to_owned()
+        } else if link.starts_with('?') {
+            format!("{}{link}", self.path.split('?').next()?)
         } else {
             let directory = self.path.split('?').next()?.rfind('/')?;
             format!("{}{link}", &self.path[..=directory])
@@ -127,10 +129,19 @@ fn without_dots(path: &str) -> String {
     )
 }
 
-/// What came of a page.
+/// What came of a page: its status and how long it is. What stood in it has been forgotten.
 struct Page {
     url: Url,
-    result: io::Result<(u16, Vec<u8>)>,
+    result: io::Result<(u16, usize)>,
+}
+
+/// What is known so far. It grows with the number of pages, which is limited, and not with what strangers write.
+struct Site {
+    /// All that has been seen, in links too.
+    known: BTreeSet<Url>,
+    /// Those of the next level.
+    next: Vec<Url>,
+    pages: Vec<Page>,
 }
 
 fn main() -> ExitCode {
@@ -144,10 +155,10 @@ fn main() -> ExitCode {
         let (mut good, mut bytes) = (0, 0);
         for page in &pages {
             match &page.result {
-                Ok((status, body)) => {
-                    say!("{status} {:>8} {}", body.len(), page.url.path);
+                Ok((status, length)) => {
+                    say!("{status} {length:>8} {}", page.url.path);
                     good += usize::from(*status == 200);
-                    bytes += body.len();
+                    bytes += length;
                 }
                 Err(error) => say!("--- {:>8} {}: {error}", "", page.url.path),
             }
@@ -166,50 +177,59 @@ fn main() -> ExitCode {
 
 /// Level by level: the pages that those of the last level link to, and that are new.
 fn crawl(ctx: &Context, args: &Arc<Args>) -> Vec<Page> {
-    let mut known = BTreeSet::from([args.start.clone()]);
-    let mut level = vec![args.start.clone()];
-    let mut pages = Vec::new();
+    let site = Arc::new(Mutex::new(Site {
+        known: BTreeSet::from([args.start.clone()]),
+        next: vec![args.start.clone()],
+        pages: Vec::new(),
+    }));
     for _ in 0..=args.depth {
+        let level = std::mem::take(&mut site.lock().next);
         if level.is_empty() || ctx.err().is_some() {
             break;
         }
-        let fetched = fetch_all(ctx, args, std::mem::take(&mut level));
-        for page in fetched {
-            if let Ok((200, body)) = &page.result {
-                let links = links(body);
-                let urls = links.iter().filter_map(|link| page.url.join(link));
-                for url in urls {
-                    if known.len() < args.pages && known.insert(url.clone()) {
-                        level.push(url);
-                    }
-                }
-            }
-            pages.push(page);
-        }
+        fetch_all(ctx, args, level, &site);
     }
-    pages
+    std::mem::take(&mut site.lock().pages)
 }
 
 /// So many at a time. A page that fails is no reason to stop: the goroutines themselves never do.
-fn fetch_all(ctx: &Context, args: &Arc<Args>, urls: Vec<Url>) -> Vec<Page> {
-    let pages = Arc::new(Mutex::new(Vec::new()));
+fn fetch_all(ctx: &Context, args: &Arc<Args>, level: Vec<Url>, site: &Arc<Mutex<Site>>) {
     let group = Group::<io::Error>::new();
-    group.set_limit(Some(usize::from(args.parallel)));
-    for url in urls {
+    group.set_limit(usize::from(args.parallel));
+    for url in level {
         if ctx.err().is_some() {
             break;
         }
-        let (ctx, args, pages) = (ctx.clone(), Arc::clone(args), Arc::clone(&pages));
+        let (ctx, args, site) = (ctx.clone(), Arc::clone(args), Arc::clone(site));
         // Waits here while as many as may are at it.
         group.go(move || {
             let (ctx, _cancel) = ctx.with_timeout(args.patience);
             let result = fetch(&ctx, &url, args.bytes);
-            pages.lock().push(Page { url, result });
+            let mut site = site.lock();
+            if let Ok((200, body)) = &result {
+                site.note(&url, body, args.pages);
+            }
+            let result = result.map(|(status, body)| (status, body.len()));
+            site.pages.push(Page { url, result });
             Ok(())
         });
     }
     drop(group.wait());
-    std::mem::take(&mut *pages.lock())
+}
+
+impl Site {
+    /// Notes what a page links to, as long as no more than `max` are known.
+    fn note(&mut self, from: &Url, body: &[u8], max: usize) {
+        let text = String::from_utf8_lossy(body);
+        for url in links(&text).filter_map(|link| from.join(&link)) {
+            if self.known.len() >= max {
+                return;
+            }
+            if self.known.insert(url.clone()) {
+                self.next.push(url);
+            }
+        }
+    }
 }
 
 /// One page: its status and its body, of which no more than `max` bytes are read.
@@ -252,15 +272,12 @@ fn head(input: &[u8]) -> io::Result<Option<(u16, usize)>> {
 }
 
 /// What stands in `href="..."`: no parser of HTML, but enough for pages that mean well.
-fn links(body: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(body);
-    let mut links = Vec::new();
-    for part in text.split("href=").skip(1) {
+fn links(text: &str) -> impl Iterator<Item = String> {
+    text.split("href=").skip(1).filter_map(|part| {
         let link = match part.as_bytes().first() {
             Some(quote @ (b'"' | b'\'')) => part[1..].split(char::from(*quote)).next(),
             _ => part.split([' ', '>']).next(),
         };
-        links.extend(link.map(|link| link.replace("&amp;", "&")));
-    }
-    links
+        link.map(|link| link.replace("&amp;", "&"))
+    })
 }

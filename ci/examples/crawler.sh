@@ -4,7 +4,7 @@ site=$logs/site
 mkdir -p "$site/deep/er"
 echo '<a href="a.html">a</a> <a href="/deep/">deep</a> <a href="missing.html">gone</a>
 <a href="http://127.0.0.1:1/elsewhere">another site</a> <a href="mailto:me">me</a> <a href="#top">top</a>' >"$site/index.html"
-echo '<a href="index.html">back</a> <a href="./b.html?x=1&amp;y=2">b</a> <a href="/">again</a>' >"$site/a.html"
+echo '<a href="index.html">back</a> <a href="./b.html?x=1&amp;y=2">b</a> <a href="/">again</a> <a href="?z">z</a>' >"$site/a.html"
 echo '<a href="../a.html">a</a> <a href="er/c.html">c</a>' >"$site/deep/index.html"
 echo '<a href="../../deep/er/../index.html">up</a>' >"$site/deep/er/c.html"
 { echo '<a href="a.html">a</a>'; head -c 3000000 /dev/zero | tr '\0' x; } >"$site/b.html"
@@ -29,13 +29,14 @@ all_pages() {
         sed -E '/^404/s/ [0-9]+ / N /') - <<END
 200 $(stat -c %s "$site/index.html") /
 200 $(stat -c %s "$site/a.html") /a.html
+200 $(stat -c %s "$site/a.html") /a.html?z
 200 1048576 /b.html?x=1&y=2
 200 $(stat -c %s "$site/deep/index.html") /deep/
 200 $(stat -c %s "$site/deep/er/c.html") /deep/er/c.html
 200 $(stat -c %s "$site/deep/index.html") /deep/index.html
 200 $(stat -c %s "$site/index.html") /index.html
 404 N /missing.html
-8 pages, 7 of them good, N bytes
+9 pages, 8 of them good, N bytes
 END
 }
 
@@ -50,7 +51,7 @@ count() {
 check "crawler: every page once" all_pages
 check "crawler: the first page and what it links to" count 4 --depth 1 "http://127.0.0.1:$site_port/"
 check "crawler: so many pages" count 3 --pages 3 "http://127.0.0.1:$site_port/"
-check "crawler: one at a time" count 8 --parallel 1 "http://127.0.0.1:$site_port/"
+check "crawler: one at a time" count 9 --parallel 1 "http://127.0.0.1:$site_port/"
 check "crawler: nobody listens" bash -c \
     "'$target/release/examples/crawler' http://127.0.0.1:1/ | grep -q 'refused'"
 check "crawler: not http" misused crawler ftp://127.0.0.1/
@@ -67,4 +68,25 @@ patience() {
     grep -qE '^--- .*(HTTP|timed|time|deadline)' "$logs/crawl.txt"
 }
 check "crawler: a server that does not answer in HTTP" patience
+stop INT
+
+# Ctrl-C: what there is so far is printed, and why it isn't more.
+serve chat
+cut_short() {
+    local crawler status=0 idle
+    idle=$(ls "/proc/$server_pid/fd" | wc -l)
+    "$target/release/examples/crawler" --patience 60 "http://$host:$port/" >"$logs/cut.txt" &
+    crawler=$!
+    # The chat has one descriptor more when it has accepted.
+    for _ in $(seq 200); do
+        [ "$(ls "/proc/$server_pid/fd" | wc -l)" -gt "$idle" ] && break
+        sleep 0.05
+    done
+    kill -INT "$crawler"
+    wait "$crawler" || status=$?
+    cat "$logs/cut.txt"
+    [ $status -eq 0 ]
+    grep -q '^1 pages, 0 of them good, .*; cut short' "$logs/cut.txt"
+}
+check "crawler: Ctrl-C" cut_short
 stop INT

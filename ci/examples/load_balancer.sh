@@ -105,5 +105,31 @@ spread() {
 check "load_balancer: to the one with the fewest" spread
 exec {one}>&- {two}>&- {three}>&-
 stop INT
+
+# Draining: when it is to end, nobody gets in any more, and who is in may finish.
+serve load_balancer --grace 10 "${addrs[0]}"
+connect last
+drain() {
+    local line
+    echo first >&"$last"
+    IFS= read -r -t 10 line <&"$last"
+    kill -TERM "$server_pid"
+    # Refused as soon as it has heard of it.
+    for _ in $(seq 200); do
+        nc -z "$host" "$port" || break
+        sleep 0.05
+    done
+    if nc -z "$host" "$port"; then return 1; fi
+    echo second >&"$last"
+    IFS= read -r -t 10 line <&"$last"
+    [ "$line" = second ]
+}
+check "load_balancer: who is in may finish" drain
+exec {last}>&-
+status=0
+wait "$server_pid" || status=$?
+server_pid=
+[ $status -eq 0 ] || fail "load_balancer: exit status $status after draining"
+check "load_balancer: and then it ends" grep -q 'stopped after .* drained: 1,' "$server_log"
 end_backend 0
 end_backend 1

@@ -90,5 +90,20 @@ connect open
 stop INT
 exec {open}>&-
 
+serve proxy --to "$echoes" --idle 1
+# A line is answered, and then nothing is said: the end comes by itself.
+idle() {
+    local client line took
+    connect client
+    echo hello >&"$client"
+    IFS= read -r -t 10 line <&"$client"
+    [ "$line" = hello ]
+    took=$(seconds_of rest client)
+    echo "took about $took s"
+    [ "$took" -le 5 ]
+}
+check "proxy: a connection on which nothing happens" idle
+stop INT
+
 for server_pid in "${backends[@]}"; do kill "$server_pid" && wait "$server_pid"; done
 server_pid=

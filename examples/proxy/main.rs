@@ -36,6 +36,9 @@ struct Args {
     /// Seconds for a client to say where to, and for connecting there.
     #[arg(long, default_value = "10", value_parser = seconds)]
     patience: Duration,
+    /// Seconds that either side may say nothing, as in a long download; no limit by default.
+    #[arg(long, value_parser = seconds)]
+    idle: Option<Duration>,
     /// Seconds for connections to end by themselves when the server is to end.
     #[arg(long, default_value = "1", value_parser = seconds)]
     grace: Duration,
@@ -84,6 +87,8 @@ fn serve(client: &mut Connection, args: &Args) -> io::Result<()> {
             server
         }
     };
+    client.set_read_timeout(args.idle)?;
+    server.set_read_timeout(args.idle)?;
     copy_bidirectional(client, &server)?;
     Ok(())
 }
