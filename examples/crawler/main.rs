@@ -7,6 +7,8 @@
 //! goroutines run; what is known already is in a set under a lock; and all of it ends with one [`Context`]: when the time
 //! is up, on Ctrl-C, or when enough has been seen. It goes level by level, so that each page is found on a shortest way.
 
+mod url;
+
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::process::ExitCode;
@@ -21,6 +23,7 @@ use corio::sync::Mutex;
 use corio_examples::{run, say, seconds};
 use corio_net::{Conn, Dialer, with_context};
 use httparse::{EMPTY_HEADER, Response, Status};
+use url::{Url, links};
 
 const MAX_HEAD: usize = 16 << 10;
 
@@ -48,85 +51,6 @@ struct Args {
     /// Seconds for all of it.
     #[arg(long, default_value = "60", value_parser = seconds)]
     total: Duration,
-}
-
-/// A page of the site; others are not followed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Url {
-    /// With the port.
-    host: String,
-    path: String,
-}
-
-impl Url {
-    fn parse(text: &str) -> Result<Url, String> {
-        let rest = text
-            .strip_prefix("http://")
-            .ok_or("expected http://HOST[:PORT][/PATH]")?;
-        let (host, path) = match rest.find('/') {
-            Some(slash) => rest.split_at(slash),
-            None => (rest, "/"),
-        };
-        if host.is_empty() || path.bytes().any(|byte| byte <= b' ') {
-            return Err("expected http://HOST[:PORT][/PATH]".into());
-        }
-        let port = if host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
-            ""
-        } else {
-            ":80"
-        };
-        Ok(Url {
-            host: format!("{host}{port}"),
-            path: without_dots(path),
-        })
-    }
-
-    /// Where a link on this page leads, if to a page of the same site.
-    fn join(&self, link: &str) -> Option<Url> {
-        let link = link.split('#').next().unwrap_or("");
-        let path = if link.starts_with("http://") {
-            let url = Url::parse(link).ok()?;
-            return (url.host == self.host).then_some(url);
-        } else if link.is_empty() || link.starts_with("//") || link.split('/').next()?.contains(':')
-        {
-            return None;
-        } else if link.starts_with('/') {
-            link.to_owned()
-        } else if link.starts_with('?') {
-            format!("{}{link}", self.path.split('?').next()?)
-        } else {
-            let directory = self.path.split('?').next()?.rfind('/')?;
-            format!("{}{link}", &self.path[..=directory])
-        };
-        let good = path.bytes().all(|byte| byte > b' ' && byte < 0x7f);
-        good.then(|| Url {
-            host: self.host.clone(),
-            path: without_dots(&path),
-        })
-    }
-}
-
-/// `/a/./b/../c` is `/a/c`; what follows a question mark stays as it is.
-fn without_dots(path: &str) -> String {
-    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
-    let mut parts = Vec::new();
-    for part in path.split('/').skip(1) {
-        match part {
-            "." => {}
-            ".." => drop(parts.pop()),
-            _ => parts.push(part),
-        }
-    }
-    let directory = path.ends_with("/.") || path.ends_with("/..");
-    format!(
-        "/{}{}{query}",
-        parts.join("/"),
-        if directory && !parts.is_empty() {
-            "/"
-        } else {
-            ""
-        }
-    )
 }
 
 /// What came of a page: its status and how long it is. What stood in it has been forgotten.
@@ -269,15 +193,4 @@ fn head(input: &[u8]) -> io::Result<Option<(u16, usize)>> {
         Ok(Status::Partial) => Ok(None),
         Err(error) => Err(io::Error::new(ErrorKind::InvalidData, error.to_string())),
     }
-}
-
-/// What stands in `href="..."`: no parser of HTML, but enough for pages that mean well.
-fn links(text: &str) -> impl Iterator<Item = String> {
-    text.split("href=").skip(1).filter_map(|part| {
-        let link = match part.as_bytes().first() {
-            Some(quote @ (b'"' | b'\'')) => part[1..].split(char::from(*quote)).next(),
-            _ => part.split([' ', '>']).next(),
-        };
-        link.map(|link| link.replace("&amp;", "&"))
-    })
 }
