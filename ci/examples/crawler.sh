@@ -58,6 +58,25 @@ check "crawler: not http" misused crawler ftp://127.0.0.1/
 kill "$site_pid"
 wait "$site_pid" || true
 
+# answered RESPONSE PATTERN: one page from somebody who answers with these bytes; what the crawler says about it.
+answered() {
+    local once=
+    rm -f "$logs/once.log"
+    printf -- "$1" | nc -l -v -N -w 10 127.0.0.1 0 2>"$logs/once.log" &
+    for _ in $(seq 200); do
+        once=$(sed -nE 's/^Listening on .* ([0-9]+)$/\1/p' "$logs/once.log" 2>/dev/null)
+        [ -n "$once" ] && break
+        sleep 0.05
+    done
+    crawl "http://127.0.0.1:$once/"
+    wait
+    grep -qE -- "$2" "$logs/crawl.txt"
+}
+check "crawler: a body without its length" answered 'HTTP/1.0 200 OK\r\n\r\nhello' '^200 +5 /$'
+check "crawler: a body shorter than its length" answered 'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello' '^---.*end of file'
+check "crawler: a body longer than its length" answered 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhello' '^200 +3 /$'
+check "crawler: no HTTP" answered 'SSH-2.0-none\r\n' '^---.*/: '
+
 # Who accepts and says nothing: the chat, which waits for a name that never comes. A page has a second.
 serve chat
 patience() {

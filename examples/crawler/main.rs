@@ -167,7 +167,7 @@ fn fetch(ctx: &Context, url: &Url, max: usize) -> io::Result<(u16, Vec<u8>)> {
             url.path, url.host
         )?;
         let mut input = Vec::new();
-        let (status, head) = loop {
+        let (status, head, length) = loop {
             if let Some(found) = head(&input)? {
                 break found;
             }
@@ -175,21 +175,31 @@ fn fetch(ctx: &Context, url: &Url, max: usize) -> io::Result<(u16, Vec<u8>)> {
                 return Err(io::Error::new(ErrorKind::InvalidData, "no HTTP response"));
             }
         };
-        // HTTP/1.0: the body ends with the connection.
-        let left = (head + max).saturating_sub(input.len());
+        // HTTP/1.0: unless its length was said, the body ends with the connection.
+        let wanted = length.map_or(max, |length| length.min(max));
+        let left = (head + wanted).saturating_sub(input.len());
         conn.take(left as u64).read_to_end(&mut input)?;
         input.drain(..head);
-        input.truncate(max);
+        input.truncate(wanted);
+        if length.is_some() && input.len() < wanted {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
         Ok((status, input))
     })
 }
 
-/// The status and the length of a response's head, if all of it is there.
-fn head(input: &[u8]) -> io::Result<Option<(u16, usize)>> {
+/// The status and the length of a response's head, if all of it is there; and that of the body, if it is said.
+fn head(input: &[u8]) -> io::Result<Option<(u16, usize, Option<usize>)>> {
     let mut headers = [EMPTY_HEADER; 64];
     let mut response = Response::new(&mut headers);
     match response.parse(input) {
-        Ok(Status::Complete(length)) => Ok(response.code.map(|code| (code, length))),
+        Ok(Status::Complete(head)) => {
+            let is_length = |name: &str| name.eq_ignore_ascii_case("content-length");
+            let header = response.headers.iter().find(|h| is_length(h.name));
+            let text = header.and_then(|header| str::from_utf8(header.value).ok());
+            let length = text.and_then(|text| text.trim().parse().ok());
+            Ok(response.code.map(|code| (code, head, length)))
+        }
         Ok(Status::Partial) => Ok(None),
         Err(error) => Err(io::Error::new(ErrorKind::InvalidData, error.to_string())),
     }
