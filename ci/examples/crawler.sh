@@ -64,7 +64,7 @@ answered() {
     rm -f "$logs/once.log"
     printf -- "$1" | nc -l -v -N -w 10 127.0.0.1 0 2>"$logs/once.log" &
     for _ in $(seq 200); do
-        once=$(sed -nE 's/^Listening on .* ([0-9]+)$/\1/p' "$logs/once.log" 2>/dev/null)
+        once=$(sed -nE 's/^Listening on .* ([0-9]+)$/\1/p' "$logs/once.log" 2>/dev/null || true)
         [ -n "$once" ] && break
         sleep 0.05
     done
