@@ -23,6 +23,8 @@
 //! Output goes through [`say!`] and not through `println!`, which panics when nobody reads the other
 //! end of the pipe any more (`cargo run --example echo | head -1`).
 
+pub mod tls;
+
 use std::fmt::Display;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::process::ExitCode;
