@@ -158,7 +158,8 @@ fn serve(conn: &Connection, shared: &Shared, client: &mut Client<'_>) -> io::Res
     let mut input = Input::new(shared.max_request);
     let mut patience = shared.timeout;
     conn.set_read_timeout(patience)?;
-    while !client.quit && input.fill(conn)? {
+    let mut read_ahead = false;
+    while !client.quit && (read_ahead || input.fill(conn)?) {
         client.now = Instant::now();
         let problem = loop {
             match input.next() {
@@ -182,6 +183,7 @@ fn serve(conn: &Connection, shared: &Shared, client: &mut Client<'_>) -> io::Res
         shared
             .commands
             .fetch_add(std::mem::take(&mut client.commands), Relaxed);
+        read_ahead = !client.ahead.is_empty();
         input.append(&std::mem::take(&mut client.ahead));
         let wanted = if input.is_partial() {
             Some(SLOW)
