@@ -180,16 +180,19 @@ impl Store {
         match shard.entries.get_mut(key) {
             Some(_) if only == Only::IfAbsent => return false,
             None if only == Only::IfPresent => return false,
-            // In place, unless most of its memory would go to waste.
-            Some(Entry {
-                value: Value::Bytes(bytes),
-                ..
-            }) if bytes.capacity() <= 2 * value.len() + 64 => {
-                bytes.clear();
-                bytes.extend_from_slice(value);
-            }
             Some(entry) => {
-                _before = std::mem::replace(&mut entry.value, Value::Bytes(value.to_vec()));
+                match &mut entry.value {
+                    // In place, unless most of its memory would go to waste.
+                    Value::Bytes(bytes) if bytes.capacity() <= 2 * value.len() + 64 => {
+                        bytes.clear();
+                        bytes.extend_from_slice(value);
+                    }
+                    other => _before = std::mem::replace(other, Value::Bytes(value.to_vec())),
+                }
+                // Spares a second look into the map.
+                if entry.expires == expires {
+                    return true;
+                }
             }
             None => shard.insert(key, Value::Bytes(value.to_vec())),
         }
