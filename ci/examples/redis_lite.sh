@@ -244,7 +244,7 @@ slow_subscriber() {
     says ear 'SUBSCRIBE flood'
     hears deaf '*3' '$9' subscribe '$5' flood :1
     hears ear '*3' '$9' subscribe '$5' flood :1
-    (timeout 60 head -c $((20000 * 1039)) <&"$ear" | grep -c '^x' >"$logs/ear.txt") &
+    (timeout 60 head -c $((20000 * 1037)) <&"$ear" | grep -c '^x' >"$logs/ear.txt") &
     local line
     line=$(head -c 1000 /dev/zero | tr '\0' x)
     for n in $(seq 20000); do echo "PUBLISH flood $line"; done | nc -N "$host" "$port" | tr -d '\r' | sort | uniq -c | tee "$logs/flood.txt"

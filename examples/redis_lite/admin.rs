@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::client::Client;
 use crate::commands::{COMMANDS, Command, Outcome, find, number};
-use crate::pubsub::matches;
+use crate::hub::matches;
 use crate::reply;
 use crate::resp::Args;
 

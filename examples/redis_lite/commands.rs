@@ -306,9 +306,6 @@ fn count(
 fn expire(client: &mut Client<'_>, args: Args<'_>, factor: i64) -> Outcome {
     let time = number(args.at(2))?;
     let name = if factor == 1 { "pexpire" } else { "expire" };
-    if args.len() > 3 {
-        return Err(wrong_number(name));
-    }
     let at = after(client, time.checked_mul(factor), name)?;
     let there = client.shared.store.expire(args.at(1), at, client.now);
     reply::integer(&mut client.out, i64::from(there));

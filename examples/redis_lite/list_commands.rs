@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corio::channel::{Receiver, after, bounded, never};
 use corio::select;
@@ -102,11 +102,15 @@ fn pop_or_wait(client: &mut Client<'_>, args: Args<'_>, side: Side) -> Outcome {
             client.shared.blocked.fetch_add(1, Relaxed);
             let end = wait(client, &received, timeout);
             client.shared.blocked.fetch_sub(1, Relaxed);
+            // Time has gone on.
+            client.now = Instant::now();
             // One may have come in the last moment.
             let late = store.forget(keys, &waiter, &received, client.now);
             let popped = end.popped.or(late);
             if end.gone {
-                popped.map(|popped| store.give_back(popped, side, client.now));
+                if let Some(popped) = popped {
+                    store.give_back(popped, side, client.now);
+                }
                 client.quit = true;
                 return Ok(());
             }
@@ -154,8 +158,17 @@ fn wait(client: &mut Client<'_>, received: &Receiver<Popped>, timeout: Option<Du
         let (popped, gone) = (None, true);
         return End { popped, gone };
     }
-    let Client { conn, ahead, .. } = client;
+    let Client {
+        conn,
+        ahead,
+        shared,
+        ..
+    } = client;
     let conn = *conn;
+    // Who waits is not idle. If it fails, so will the reading.
+    let _ = conn
+        .set_read_timeout(None)
+        .and(conn.set_read_deadline(None));
     let (ctx, cancel) = conn.context().with_cancel();
     let (gone, is_gone) = bounded(1);
     let late = timeout.map_or_else(never, after);
@@ -185,6 +198,7 @@ fn wait(client: &mut Client<'_>, received: &Receiver<Popped>, timeout: Option<Du
         // It does not panic.
         let _ = reader.join();
         over |= is_gone.try_recv().is_ok();
+        let _ = conn.set_read_timeout(shared.timeout);
         End { popped, gone: over }
     })
 }

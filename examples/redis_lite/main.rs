@@ -5,15 +5,16 @@
 //! goroutine per connection; keys are in a hash map in shards. Nothing is written to disk.
 //!
 //! To be read in this order: this file; `resp` (requests are taken apart) and `reply`; `client` (buffers, and
-//! one write per read); `store` (keys, expiry) and `lists` (who waits for an element); `commands` (the table), `list_commands`,
-//! `pubsub`, `admin`.
+//! one write per read); `store` (keys, expiry) and `lists` (who waits for an element); `commands` (the table), `list_commands`;
+//! `hub` and `pubsub`; `admin`.
 //!
-//! Rejected: one goroutine that owns all data and gets commands over a channel, which is Redis' own design. Two
-//! switches for a request cost more than the request does.
+//! Rejected: one goroutine that owns all data and gets commands over a channel, which would be Redis' own design. It
+//! would keep all commands on one core, and cost each of them two switches more.
 
 mod admin;
 mod client;
 mod commands;
+mod hub;
 mod list_commands;
 mod lists;
 mod pubsub;
@@ -37,7 +38,7 @@ use corio_examples::{run, say, seconds};
 use corio_net::{Connection, Overflow, Server, listen};
 
 use client::{Client, Input};
-use pubsub::Hub;
+use hub::Hub;
 use store::Store;
 
 /// How often keys are removed whose time is over.
@@ -45,7 +46,7 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// How long a client may take none of what is written to it.
 const STUCK: Duration = Duration::from_secs(60);
 /// How long a client may take for the rest of a request that it has begun.
-const SLOW: Duration = Duration::from_secs(60);
+const SLOW: Duration = Duration::from_secs(120);
 /// How long a client may take to read why its connection is closed.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long the last replies may take when the server is to end.
@@ -150,14 +151,15 @@ fn attend(conn: &Connection, shared: &Arc<Shared>) -> io::Result<()> {
     let mut client = Client::new(conn, shared);
     let result = serve(conn, shared, &mut client);
     client.finish();
+    shared.commands.fetch_add(client.commands, Relaxed);
     stop.stop();
     result
 }
 
 fn serve(conn: &Connection, shared: &Shared, client: &mut Client<'_>) -> io::Result<()> {
     let mut input = Input::new(shared.max_request);
-    let mut patience = shared.timeout;
-    conn.set_read_timeout(patience)?;
+    let mut partial = false;
+    conn.set_read_timeout(shared.timeout)?;
     let mut read_ahead = false;
     while !client.quit && (read_ahead || input.fill(conn)?) {
         client.now = Instant::now();
@@ -177,23 +179,22 @@ fn serve(conn: &Connection, shared: &Shared, client: &mut Client<'_>) -> io::Res
                 &format!("ERR Protocol error: {}", problem.0),
             );
             client.flush()?;
+            client.finish();
             return linger(conn);
         }
         client.flush()?;
-        shared
-            .commands
-            .fetch_add(std::mem::take(&mut client.commands), Relaxed);
+        let done = std::mem::take(&mut client.commands);
+        shared.commands.fetch_add(done, Relaxed);
         read_ahead = !client.ahead.is_empty();
         input.append(&std::mem::take(&mut client.ahead));
-        let wanted = if input.is_partial() {
-            Some(SLOW)
-        } else {
-            shared.timeout
-        };
-        if wanted != patience {
-            conn.set_read_timeout(wanted)?;
-            patience = wanted;
+        // A request that has begun has to end in time, in however many pieces it comes.
+        let begun = input.is_partial();
+        if begun && (done > 0 || !partial) {
+            conn.set_read_deadline(Some(client.now + SLOW))?;
+        } else if partial && !begun {
+            conn.set_read_deadline(None)?;
         }
+        partial = begun;
     }
     Ok(())
 }
