@@ -6,7 +6,7 @@
 //! ```text
 //!   top     ┌──────────────────────────┐ page aligned
 //!           │ Top: the coroutine's     │
-//!           │ handle, sp, data         │ ← Fiber points here
+//!           │ handle, registers, data  │ ← Fiber points here
 //!           ├──────────────────────────┤ base, 16-byte aligned
 //!           │ frames, growing down     │
 //!           │            ↓             │
@@ -36,7 +36,7 @@
 //!
 //! Next in the reading order: `sched`, which decides who runs.
 
-use crate::prim::arch::{self, prefetch};
+use crate::prim::arch::{Registers, prefetch};
 use crate::stack::{SizeClass, Stack};
 use corosensei::stack::{Stack as CoroStack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -81,8 +81,8 @@ unsafe impl CoroStack for Region {
 struct Top<X> {
     co: UnsafeCell<MaybeUninit<Co>>,
     yielder: Cell<*const Yielder<(), Suspend>>,
-    /// Where it was suspended.
-    sp: Cell<usize>,
+    /// Where it was suspended: for trimming and walking.
+    at: Cell<Registers>,
     class: SizeClass,
     data: X,
 }
@@ -132,7 +132,7 @@ impl<X> Fiber<X> {
             place.write(Top {
                 co: UnsafeCell::new(MaybeUninit::uninit()),
                 yielder: Cell::new(std::ptr::null()),
-                sp: Cell::new(0),
+                at: Cell::new(Registers::default()),
                 class,
                 data,
             });
@@ -181,17 +181,27 @@ impl<X> Fiber<X> {
         }
     }
 
-    /// Suspends the goroutine this is called on, saving its stack pointer for trimming. Returns when it is resumed, possibly on another thread.
+    /// Suspends the goroutine this is called on, noting where it is for trimming and walking. Returns when it is
+    /// resumed, possibly on another thread.
     ///
     /// # Safety
-    /// Must be called on this fiber's own stack.
+    /// Must be called on this fiber's own stack, and `at` are the caller's registers.
     #[inline(always)]
-    pub(crate) unsafe fn suspend(self, why: Suspend) {
+    pub(crate) unsafe fn suspend(self, why: Suspend, at: Registers) {
         // SAFETY: the fiber is bound while it runs.
         let top = unsafe { self.0.as_ref() };
-        top.sp.set(arch::stack_pointer());
+        top.at.set(at);
         // SAFETY: `yielder` was set when the fiber started, and lives on its stack as long as it.
         unsafe { (*top.yielder.get()).suspend(why) };
+    }
+
+    /// Notes where the goroutine is, which is about to block its thread instead of being suspended.
+    ///
+    /// # Safety
+    /// As [`Fiber::suspend`]; the caller's frame stays until the goroutine goes on.
+    pub(crate) unsafe fn stay(self, at: Registers) {
+        // SAFETY: the fiber is bound while it runs.
+        unsafe { self.0.as_ref() }.at.set(at);
     }
 
     /// Takes the stack back. The fiber, and every copy of it, is dead after this.
@@ -211,13 +221,13 @@ impl<X> Fiber<X> {
         }
     }
 
-    /// The stack pointer where the goroutine was suspended.
+    /// Where the goroutine was suspended.
     ///
     /// # Safety
     /// The goroutine is parked and the caller has claimed it for a scan.
-    pub(crate) unsafe fn suspended_at(self) -> usize {
+    pub(crate) unsafe fn suspended_at(self) -> Registers {
         // SAFETY: the caller's scan keeps the fiber bound and suspended.
-        unsafe { self.0.as_ref().sp.get() }
+        unsafe { self.0.as_ref().at.get() }
     }
 
     /// The address one past the stack's highest byte, and its class.
@@ -243,6 +253,7 @@ impl<X> Fiber<X> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prim::arch::registers;
     use crate::stack;
 
     thread_local! {
@@ -255,7 +266,7 @@ mod tests {
             STEPS.set(STEPS.get() + 1);
             let fiber = Fiber::<u64>::from_raw(FIBER.get()).unwrap();
             // SAFETY: runs on this very fiber.
-            unsafe { fiber.suspend(Suspend::Yield) };
+            unsafe { fiber.suspend(Suspend::Yield, registers()) };
         }
     }
 
@@ -272,7 +283,7 @@ mod tests {
                 assert_eq!(fiber.resume(), Some(Suspend::Yield));
                 assert_eq!(STEPS.get(), step);
                 assert_eq!(*fiber.data(), 42);
-                let sp = fiber.suspended_at();
+                let sp = fiber.suspended_at().sp;
                 assert!(sp < top.as_ptr() as usize && sp > top.as_ptr() as usize - 64 * 1024);
             }
             assert_eq!(fiber.resume(), None);
@@ -295,7 +306,7 @@ mod tests {
         // stack, so bytes below everything in use may be overwritten and read.
         unsafe {
             assert_eq!(fiber.resume(), Some(Suspend::Yield));
-            let sp = fiber.suspended_at();
+            let sp = fiber.suspended_at().sp;
             let low = (sp - crate::stack::TRIM_MARGIN) as *mut u8;
             assert!(low as usize > bottom);
             std::ptr::write_bytes(bottom as *mut u8, 0xA5, low as usize - bottom);

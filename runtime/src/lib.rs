@@ -120,6 +120,8 @@ pub mod testing;
 pub mod time;
 #[cfg(not(loom))]
 mod timer;
+#[cfg(not(loom))]
+mod walk;
 
 // Under loom the channels run over the models' idea of what lies below them.
 #[cfg(all(loom, test))]

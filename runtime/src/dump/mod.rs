@@ -12,11 +12,15 @@
 
 mod collect;
 mod groups;
+mod symbol;
 mod text;
+
+pub(crate) use collect::all;
 
 pub use groups::{Group, Groups};
 
 use crate::sched::reason::WaitReason;
+use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +96,9 @@ impl Frame {
 struct Stack {
     frames: Vec<Frame>,
     /// Those that are not the runtime's own business: what is shown.
-    shown: std::ops::Range<usize>,
+    shown: Range<usize>,
+    /// There would have been more.
+    cut: bool,
 }
 
 /// One goroutine of a [`Dump`].
@@ -153,10 +159,15 @@ impl GoroutineDump {
         self.spawned_at
     }
 
-    /// Its stack, the innermost function first. Empty if it has not run yet, if it is runnable, or if a thread
-    /// runs it that could not be asked.
+    /// Its stack, the innermost function first, up to 128 of those that were not inlined. Empty if it has not run
+    /// yet, if it is runnable, or if a thread runs it.
     pub fn frames(&self) -> &[Frame] {
         &self.stack.frames
+    }
+
+    /// Has its stack more frames than were walked?
+    pub fn is_cut(&self) -> bool {
+        self.stack.cut
     }
 
     /// The part of [`frames`](Self::frames) that is shown: without the runtime's functions below the one that

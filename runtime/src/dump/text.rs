@@ -106,6 +106,9 @@ impl GoroutineDump {
         for frame in frames {
             writeln!(f, "{frame}")?;
         }
+        if self.stack.cut {
+            writeln!(f, "... and more frames")?;
+        }
         match self.spawned_at {
             Some(at) => writeln!(f, "created at {at}"),
             None => Ok(()),
