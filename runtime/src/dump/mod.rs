@@ -12,6 +12,7 @@
 
 mod collect;
 mod groups;
+pub(crate) mod sigquit;
 mod symbol;
 mod text;
 

@@ -11,7 +11,7 @@
 //! Threads and goroutines are looked at twice with nothing happening in between, since neither can
 //! be stopped to be counted.
 
-use crate::dump;
+use crate::dump::{self, sigquit};
 use crate::prim::atomic::Ordering;
 use crate::prim::counters::Counts;
 use crate::sched::sysmon::sys;
@@ -67,6 +67,7 @@ fn all_asleep(sched: &Sched, in_run: &[u32]) -> bool {
     ours.extend(signals.map(|signals| signals.tid));
     ours.extend_from_slice(in_run);
     ours.push(sched.sysmon.tid.load(Ordering::Relaxed));
+    ours.push(sigquit::TID.load(Ordering::Relaxed));
     if sys::other_threads(&ours) {
         return false;
     }
