@@ -36,7 +36,7 @@
 //!
 //! Next in the reading order: `sched`, which decides who runs.
 
-use crate::prim::arch::{Registers, prefetch};
+use crate::prim::arch::{Registers, prefetch, registers};
 use crate::stack::{SizeClass, Stack};
 use corosensei::stack::{Stack as CoroStack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -185,12 +185,14 @@ impl<X> Fiber<X> {
     /// resumed, possibly on another thread.
     ///
     /// # Safety
-    /// Must be called on this fiber's own stack, and `at` are the caller's registers.
+    /// Must be called on this fiber's own stack.
+    // corosensei's `suspend` must be inlined into this, or a yield takes more than twice as long (see `yield_now`). It
+    // has no attribute that says so. rustc does it as long as there is something else here than a call: the `asm!`.
     #[inline(always)]
-    pub(crate) unsafe fn suspend(self, why: Suspend, at: Registers) {
+    pub(crate) unsafe fn suspend(self, why: Suspend) {
         // SAFETY: the fiber is bound while it runs.
         let top = unsafe { self.0.as_ref() };
-        top.at.set(at);
+        top.at.set(registers());
         // SAFETY: `yielder` was set when the fiber started, and lives on its stack as long as it.
         unsafe { (*top.yielder.get()).suspend(why) };
     }
@@ -198,7 +200,7 @@ impl<X> Fiber<X> {
     /// Notes where the goroutine is, which is about to block its thread instead of being suspended.
     ///
     /// # Safety
-    /// As [`Fiber::suspend`]; the caller's frame stays until the goroutine goes on.
+    /// Must be called on this fiber's own stack; `at` are the caller's registers, and its frame stays until the goroutine goes on.
     pub(crate) unsafe fn stay(self, at: Registers) {
         // SAFETY: the fiber is bound while it runs.
         unsafe { self.0.as_ref() }.at.set(at);
@@ -239,6 +241,15 @@ impl<X> Fiber<X> {
         unsafe { (self.0.add(1).cast::<u8>(), self.0.as_ref().class) }
     }
 
+    /// The address below which the goroutine's frames lie. The two words between it and `Top` lead corosensei's first
+    /// frame on to the stack of whoever resumed it last: nowhere, for somebody who walks it from outside.
+    ///
+    /// # Safety
+    /// The fiber must be bound.
+    pub(crate) unsafe fn frames_end(self) -> usize {
+        self.0.as_ptr() as usize - 2 * size_of::<usize>()
+    }
+
     /// As a word, for the goroutine's slot.
     pub(crate) fn into_raw(self) -> usize {
         self.0.as_ptr() as usize
@@ -253,7 +264,6 @@ impl<X> Fiber<X> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prim::arch::registers;
     use crate::stack;
 
     thread_local! {
@@ -266,7 +276,7 @@ mod tests {
             STEPS.set(STEPS.get() + 1);
             let fiber = Fiber::<u64>::from_raw(FIBER.get()).unwrap();
             // SAFETY: runs on this very fiber.
-            unsafe { fiber.suspend(Suspend::Yield, registers()) };
+            unsafe { fiber.suspend(Suspend::Yield) };
         }
     }
 

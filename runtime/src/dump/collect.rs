@@ -34,7 +34,7 @@ struct Caller {
     id: u64,
     name: Option<Arc<str>>,
     at: Registers,
-    top: usize,
+    end: usize,
 }
 
 /// All goroutines; none if the runtime has not been started.
@@ -54,7 +54,7 @@ pub(super) fn dump() -> Dump {
         name: unsafe { g.run() }.name.get().cloned(),
         at: registers(),
         // SAFETY: as above, so its fiber is bound.
-        top: unsafe { fiber.stack() }.0.as_ptr() as usize,
+        end: unsafe { fiber.frames_end() },
     };
     blocking(|| {
         thread::scope(|scope| {
@@ -130,7 +130,7 @@ fn collect(sched: &Sched, caller: Option<&Caller>) -> Dump {
             if let Some(caller) = caller.filter(|caller| caller.id == info.id) {
                 info.name = caller.name.clone();
                 // SAFETY: the caller waits for us in a function that it called from there.
-                let memory = unsafe { InPlace::new(caller.at.sp, caller.top) };
+                let memory = unsafe { InPlace::new(caller.at.sp, caller.end) };
                 stacks.walk(caller.at, &memory);
             }
             seen.push((info, stacks.keep()));

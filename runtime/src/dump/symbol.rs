@@ -73,7 +73,7 @@ impl Symbols {
     /// The function's path, made up from its file if it has none.
     fn place(&self, frame: &Frame) -> String {
         let name = frame.function().unwrap_or("");
-        if name.contains("::") {
+        if path(name).contains("::") {
             return path(name).to_owned();
         }
         let module = frame.file().and_then(|file| {
@@ -181,7 +181,7 @@ fn krate(name: &str) -> &str {
     path(name).split("::").next().unwrap_or("")
 }
 
-/// The name from the first path in it on: that of the type, for a function of a trait.
+/// The first path in a name, which is that of the type for a function of a trait, without what it is generic over.
 fn path(name: &str) -> &str {
     let mut name = name;
     for noise in ["<", "&", "mut ", "dyn ", "[", "*const ", "*mut "]
@@ -191,7 +191,7 @@ fn path(name: &str) -> &str {
     {
         name = name.strip_prefix(noise).unwrap_or(name);
     }
-    name
+    name.split(['<', '>', '(', ' ']).next().unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -207,6 +207,11 @@ mod tests {
         );
         assert_eq!(krate("<&mut user::T as core::fmt::Debug>::fmt"), "user");
         assert_eq!(krate("<&mut [user::T]>::x"), "user");
+        assert_eq!(
+            krate("core::ops::function::FnOnce<(user::T,)>::call_once"),
+            "core"
+        );
+        assert_eq!(krate("do_call<user::main::{closure_env#0}, ()>"), "do_call");
         assert_eq!(krate("main"), "main");
         assert_eq!(krate(""), "");
         assert_eq!(krate("corio_examples::run"), "corio_examples");

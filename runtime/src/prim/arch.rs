@@ -49,6 +49,23 @@ pub(crate) fn registers() -> Registers {
     here
 }
 
+/// The stack pointer of the function this is inlined into.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> usize {
+    let sp: usize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a register read; no memory is touched and no flag changed.
+    unsafe {
+        asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a register read; no memory is touched and no flag changed.
+    unsafe {
+        asm!("mov {}, sp", out(reg) sp, options(nomem, nostack, preserves_flags));
+    }
+    sp
+}
+
 /// Returns `value` so that the compiler can't know it.
 ///
 /// Unlike `std::hint::black_box` this is a promise, not an attempt: the `asm!` is neither `pure` nor

@@ -167,8 +167,8 @@ impl Sched {
                 // SAFETY: as above. What lies above the stack pointer of one who is suspended, or who waits in
                 // a function called from there (`Fiber::stay`), is written by nobody.
                 let (at, memory) = unsafe {
-                    let (at, (top, _)) = (fiber.suspended_at(), fiber.stack());
-                    (at, InPlace::new(at.sp, top.as_ptr() as usize))
+                    let at = fiber.suspended_at();
+                    (at, InPlace::new(at.sp, fiber.frames_end()))
                 };
                 walk(at, &memory);
             } else {

@@ -344,9 +344,7 @@ pub(crate) fn suspend_current(m: &M, g: GRef, why: Suspend) {
         // The loop takes it over: `M::resume_held`.
         let _taken_over = held;
     }
-    let here = arch::registers();
-    g.suspend_at(here.sp);
-    // SAFETY: the caller is this goroutine, so it runs on this fiber's stack; both functions are always inlined
-    // into it.
-    unsafe { fiber.suspend(why, here) };
+    g.suspend_at(arch::stack_pointer());
+    // SAFETY: the caller is this goroutine, so it runs on this fiber's stack.
+    unsafe { fiber.suspend(why) };
 }
