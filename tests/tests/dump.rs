@@ -271,23 +271,32 @@ fn goroutines_that_block_their_thread_are_walked_too() {
     assert!(shows(&g, "drop"), "{g}");
 }
 
+#[inline(never)]
+fn burns(stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        std::hint::spin_loop();
+    }
+    black_box(());
+}
+
 #[test]
 fn who_runs_is_on_a_thread() {
     let _dog = watchdog();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
-    let burning = corio::spawn(move || {
-        while !stopped.load(Ordering::Relaxed) {
-            std::hint::spin_loop();
-        }
-    });
+    let burning = corio::Builder::new()
+        .name("burner".into())
+        .spawn(move || burns(&stopped))
+        .unwrap();
     let (tx, rx) = mpsc::channel::<()>();
     let blocked = corio::spawn(move || corio::blocking(|| rx.recv().unwrap_err()));
     let mut found = None;
     wait_until("one runs and one is blocked", || {
         let dump = corio::dump();
         let status = |handle: &Goroutine| find(&dump, handle).map(GoroutineDump::status);
-        let done = status(burning.goroutine()) == Some(GoroutineStatus::Running)
+        let burner = find(&dump, burning.goroutine());
+        // It may have had no processor for a while.
+        let done = burner.is_some_and(|g| shows(g, "burns"))
             && status(blocked.goroutine()) == Some(GoroutineStatus::Syscall);
         found = Some(dump.clone());
         done
@@ -303,6 +312,9 @@ fn who_runs_is_on_a_thread() {
         assert_eq!(g.waited(), None);
     }
     assert_ne!(burner.thread(), blocker.thread());
+    assert_eq!(burner.status(), GoroutineStatus::Running);
+    assert_eq!(burner.name(), Some("burner"));
+    assert!(blocker.frames().is_empty());
     assert!(
         blocker.to_string().contains("[syscall/blocking on"),
         "{blocker}"

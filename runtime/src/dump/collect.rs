@@ -3,14 +3,14 @@
 //! 1. Slot by slot: a parked goroutine is claimed (the Scan bit, `state::gstatus`), what it waits for is read and
 //!    its stack walked where it is, and it is given back; if it was made ready meanwhile, the dumper queues it.
 //!    No lock is held. Equal stacks are kept once, as addresses.
-//! 2. The goroutines that Ms run are asked for (`running`). The caller, if it is a goroutine, walks no better:
-//!    it has noted where it is before it came here, and waits.
+//! 2. The Ms that run goroutines are asked where those are (`running`). The caller, if it is a goroutine, has noted
+//!    where it is before it came here, and waits.
 //! 3. With nobody claimed: objects get their words (by the reactor, if it knows them) and addresses their names.
 //!
 //! A goroutine that calls hands the work to a thread: reading debug information takes more stack than it may have.
 
 use super::symbol::Symbols;
-use super::{Dump, DumpThread, GoroutineDump, GoroutineStatus, Stack};
+use super::{Dump, DumpThread, GoroutineDump, GoroutineStatus, Stack, running};
 use crate::prim::arch::{Registers, registers};
 use crate::prim::atomic::Ordering;
 use crate::prim::clock;
@@ -20,7 +20,7 @@ use crate::sched::reason::WaitReason;
 use crate::sched::sysmon::sys;
 use crate::sched::{Sched, arena, current, started};
 use crate::state::gstatus::{RUNNABLE, RUNNING};
-use crate::walk::{InPlace, Walker};
+use crate::walk::{InPlace, Memory, Walker};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
@@ -104,6 +104,15 @@ impl Stacks {
         self.cut = !self.walker.walk(at, memory, &mut self.last);
     }
 
+    fn walk_interrupted(&mut self, at: Registers, lr: usize, memory: &impl Memory) {
+        let walker = &mut self.walker;
+        self.cut = !walker.walk_interrupted(at, lr, memory, &mut self.last);
+        if let Some(first) = self.last.first_mut() {
+            // The instruction itself. The others are where a call returns to, the instruction after.
+            *first += 1;
+        }
+    }
+
     /// The number of the stack that was walked since `clear`.
     fn keep(&mut self) -> usize {
         if let Some(&known) = self.known.get(self.last.as_slice()) {
@@ -139,6 +148,7 @@ fn collect(sched: &Sched, caller: Option<&Caller>) -> Dump {
     let first = caller.map(|caller| caller.id);
     seen.sort_unstable_by_key(|(info, _)| (Some(info.id) != first, info.id));
     let running = running(sched, seen.iter().any(|(info, _)| info.state == RUNNING));
+    ask(&running, first, &mut seen, &mut stacks);
     let now = clock::now();
     let mut symbols = Symbols::new();
     let stacks: Vec<Arc<Stack>> = stacks
@@ -162,6 +172,30 @@ fn collect(sched: &Sched, caller: Option<&Caller>) -> Dump {
         })
         .collect();
     Dump { goroutines }
+}
+
+/// Has the threads that compute tell where they are.
+fn ask(
+    running: &HashMap<u64, (DumpThread, bool)>,
+    caller: Option<u64>,
+    seen: &mut [(GoroutineInfo, usize)],
+    stacks: &mut Stacks,
+) {
+    let computing = running
+        .iter()
+        .filter(|&(&id, &(_, blocked))| !blocked && Some(id) != caller);
+    let tids: Vec<u32> = computing.map(|(_, (thread, _))| thread.tid).collect();
+    running::ask(&tids, |_, found| {
+        let of = seen
+            .iter_mut()
+            .find(|(info, _)| info.id == found.id && info.state == RUNNING);
+        if let Some((info, stack)) = of {
+            info.name = found.name.as_deref().map(Arc::from);
+            stacks.clear();
+            stacks.walk_interrupted(found.at, found.lr, &found.stack);
+            *stack = stacks.keep();
+        }
+    });
 }
 
 /// Who runs what, by the goroutine's number, and whether that thread is blocked.

@@ -12,6 +12,7 @@
 
 mod collect;
 mod groups;
+mod running;
 pub(crate) mod sigquit;
 mod symbol;
 mod text;
@@ -122,7 +123,7 @@ impl GoroutineDump {
         self.id
     }
 
-    /// Its name, if it has one and is waiting. (That of a running goroutine is its own until it parks.)
+    /// Its name, if it has one and is waiting, or runs and has a stack here. (Until then it is its own.)
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
@@ -160,8 +161,8 @@ impl GoroutineDump {
         self.spawned_at
     }
 
-    /// Its stack, the innermost function first, up to 128 of those that were not inlined. Empty if it has not run
-    /// yet, if it is runnable, or if a thread runs it.
+    /// Its stack, the innermost function first, up to 128 of those that were not inlined. Empty if it is runnable
+    /// (and perhaps has never run), if it blocks its thread, or if the thread that runs it did not answer in time.
     pub fn frames(&self) -> &[Frame] {
         &self.stack.frames
     }
@@ -218,8 +219,11 @@ impl Dump {
 /// during the call, not all of the same moment. It takes time and memory in proportion to the goroutines that
 /// exist (some microseconds each), and the first call the time to read the program's debug information.
 ///
+/// A thread that computes is interrupted by a signal, SIGURG, to copy its goroutine's stack; unless the program has a
+/// handler of its own for that. Threads that are blocked are left alone: a signal would end some system calls.
+///
 /// Mirrors Go's `runtime.Stack` with all goroutines, and `runtime.GoroutineProfile`. What differs: the world is
-/// not stopped; goroutines that are runnable have no stack in it.
+/// not stopped; goroutines that are runnable, or block their thread, have no stack in it.
 ///
 /// # Blocking
 ///

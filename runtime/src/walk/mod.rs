@@ -99,8 +99,20 @@ impl Walker {
         memory: &impl Memory,
         frames: &mut Vec<usize>,
     ) -> bool {
+        // The link register is not needed: whoever suspends has called something, and so has saved it.
+        self.walk_interrupted(from, 0, memory, frames)
+    }
+
+    /// The same from where a thread was interrupted, at any instruction. `lr`: the link register, where there is one.
+    pub(crate) fn walk_interrupted(
+        &mut self,
+        from: Registers,
+        lr: usize,
+        memory: &impl Memory,
+        frames: &mut Vec<usize>,
+    ) -> bool {
         let mut read = |address| memory.word(address).ok_or(());
-        let mut registers = unwind_registers(from);
+        let mut registers = unwind_registers(from, lr);
         let mut frame = FrameAddress::from_instruction_pointer(from.ip as u64);
         let end = frames.len() + MAX_FRAMES;
         while self.is_code(frame.address()) {
@@ -129,14 +141,13 @@ impl Walker {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn unwind_registers(from: Registers) -> framehop::UnwindRegsNative {
+fn unwind_registers(from: Registers, _lr: usize) -> framehop::UnwindRegsNative {
     framehop::UnwindRegsNative::new(from.ip as u64, from.sp as u64, from.fp as u64)
 }
 
-/// The link register is not needed: whoever suspends has called something, and so has saved it.
 #[cfg(target_arch = "aarch64")]
-fn unwind_registers(from: Registers) -> framehop::UnwindRegsNative {
-    framehop::UnwindRegsNative::new(0, from.sp as u64, from.fp as u64)
+fn unwind_registers(from: Registers, lr: usize) -> framehop::UnwindRegsNative {
+    framehop::UnwindRegsNative::new(lr as u64, from.sp as u64, from.fp as u64)
 }
 
 #[cfg(test)]
