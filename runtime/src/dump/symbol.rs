@@ -17,7 +17,8 @@ const HERE: &str = "dump/symbol.rs";
 /// Crates whose functions are the runtime's, or are called on its behalf.
 const LIBRARIES: [&str; 6] = ["corio", "corio_net", "corosensei", "core", "std", "alloc"];
 /// Beginnings of functions between the bottom of a stack and the goroutine's closure.
-const ROOTS: [&str; 6] = [
+const ROOTS: [&str; 7] = [
+    "corio::coroutine::",
     "corio::sched::",
     "corio::task::",
     "corosensei::",
@@ -231,6 +232,8 @@ mod tests {
             "corio::task::go::call",
             "__rust_try",
             "corio::sched::schedule::main",
+            "corio::coroutine::Fiber<X>::bind::{{closure}}",
+            "corosensei::coroutine::coroutine_func",
             "stack_init_trampoline",
         ];
         assert_eq!(shown(&names), 2..8);
