@@ -186,8 +186,6 @@ impl<X> Fiber<X> {
     ///
     /// # Safety
     /// Must be called on this fiber's own stack.
-    // corosensei's `suspend` must be inlined into this, or a yield takes more than twice as long (see `yield_now`). It
-    // has no attribute that says so. rustc does it as long as there is something else here than a call: the `asm!`.
     #[inline(always)]
     pub(crate) unsafe fn suspend(self, why: Suspend) {
         // SAFETY: the fiber is bound while it runs.

@@ -39,8 +39,8 @@ waiting! {
     fn in_join(other: JoinHandle<()>) { other.join().unwrap(); }
     fn in_scope() { corio::scope(|s| drop(s.spawn(in_park))); }
     fn in_block_on() { corio::block_on(future::pending::<()>()); }
-    fn in_send(tx: channel::Sender<u8>) { drop(tx.send(1)); }
-    fn in_receive(rx: channel::Receiver<u8>) { drop(rx.recv()); }
+    fn in_send(tx: channel::Sender<u8>) { let _ = tx.send(1); }
+    fn in_receive(rx: channel::Receiver<u8>) { let _ = rx.recv(); }
     fn in_receive_after() { channel::after(HOUR).recv().unwrap(); }
     fn in_select(a: channel::Receiver<u8>, b: channel::Receiver<u8>) {
         select! {
