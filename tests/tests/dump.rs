@@ -74,8 +74,10 @@ waiting! {
     fn in_a_destructor() {
         struct Parks;
         impl Drop for Parks {
+            #[inline(never)]
             fn drop(&mut self) {
                 corio::park();
+                black_box(());
             }
         }
         let _parks = Parks;
