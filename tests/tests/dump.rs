@@ -123,9 +123,17 @@ fn dump_of(goroutine: &Goroutine, reason: WaitReason) -> GoroutineDump {
     found.unwrap()
 }
 
-/// Is this one of the functions? Without their modules, which line tables don't have.
+/// Is this one of the functions? Without their modules, which line tables don't have, and what they are generic over.
 fn shows(g: &GoroutineDump, function: &str) -> bool {
-    let is = |name: &str| name.rsplit("::").next() == Some(function);
+    let is = |name: &str| {
+        let whole = name.starts_with('<') || !name.ends_with('>');
+        let name = if whole {
+            name
+        } else {
+            name.split('<').next().unwrap()
+        };
+        name.rsplit("::").next() == Some(function)
+    };
     let mut shown = g.shown_frames().iter();
     shown.any(|frame| frame.function().is_some_and(is))
 }

@@ -128,7 +128,10 @@ impl Symbols {
 /// The module that a file holds, if it is the runtime's or of a library that it needs. `sources` is where the
 /// runtime's are.
 fn module_of(file: &str, sources: Option<&str>) -> Option<String> {
-    let module = |krate: &str, file: &str| format!("{krate}::{}", file.replace('/', "::"));
+    let module = |krate: &str, file: &str| {
+        let file = file.strip_suffix(".rs").unwrap_or(file);
+        format!("{krate}::{}::", file.replace('/', "::"))
+    };
     for krate in ["core", "std", "alloc"] {
         if let Some((_, file)) = file.split_once(&format!("/library/{krate}/src/")) {
             return Some(module(krate, file));
@@ -232,7 +235,7 @@ mod tests {
             "corio::task::go::call",
             "__rust_try",
             "corio::sched::schedule::main",
-            "corio::coroutine::Fiber<X>::bind::{{closure}}",
+            "corio::coroutine::",
             "corosensei::coroutine::coroutine_func",
             "stack_init_trampoline",
         ];
@@ -255,11 +258,11 @@ mod tests {
         let workspace = "/home/me/corio/runtime/src/";
         assert_eq!(
             of("/home/me/corio/runtime/src/task/go.rs", workspace).as_deref(),
-            Some("corio::task::go.rs")
+            Some("corio::task::go::")
         );
         assert_eq!(
             of("/home/me/corio/net/src/tcp/mod.rs", workspace).as_deref(),
-            Some("corio_net::tcp::mod.rs")
+            Some("corio_net::tcp::mod::")
         );
         assert_eq!(of("/home/me/corio/tests/tests/dump.rs", workspace), None);
         assert_eq!(of("/home/me/other/net/src/tcp.rs", workspace), None);
@@ -270,7 +273,7 @@ mod tests {
                 registry
             )
             .as_deref(),
-            Some("corio_net::udp.rs")
+            Some("corio_net::udp::")
         );
         assert_eq!(
             of(
@@ -281,7 +284,7 @@ mod tests {
         );
         assert_eq!(
             of("/rustc/5980/library/core/src/ops/function.rs", registry).as_deref(),
-            Some("core::ops::function.rs")
+            Some("core::ops::function::")
         );
         assert_eq!(module_of("src/main.rs", None), None);
     }
