@@ -30,7 +30,7 @@ use crate::prim::atomic::{AtomicBool, Ordering};
 use crate::source::{self, Readiness, Source};
 use crate::sys;
 use crate::word::Flags;
-use corio::reactor::{AlreadyInstalled, Reactor, ReadyList, prefetch};
+use corio::reactor::{AlreadyInstalled, Reactor, ReadyList, WaitReason, prefetch};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Registry, Token, Waker};
@@ -177,6 +177,11 @@ impl Reactor for Poller {
             // It can't fail: the counter behind it is reset when it is full.
             let _ = self.waker.wake();
         }
+    }
+
+    fn describe(&self, reason: WaitReason, object: usize) -> Option<String> {
+        let source = ARENA.get(source::index(Token(object)))?;
+        source.describe(Token(object), reason)
     }
 }
 

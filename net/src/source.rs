@@ -23,9 +23,10 @@
 
 use crate::direction::{Direction, Timers};
 use crate::prim::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use crate::sys;
 use crate::word::{Flags, RawWaiter};
 use corio::reactor::timer::{self, TimerId};
-use corio::reactor::{ReadyList, Waiter};
+use corio::reactor::{ReadyList, WaitReason, Waiter};
 use mio::Token;
 use std::ptr;
 
@@ -125,6 +126,19 @@ impl Source {
         } else {
             self.mode.fetch_and(!bit, Ordering::Relaxed);
         }
+    }
+
+    /// The socket that is registered with `token`, in words: its addresses, or its descriptor's number. `None` if it
+    /// is gone. The caller has no handle to it.
+    pub(crate) fn describe(&self, token: Token, reason: WaitReason) -> Option<String> {
+        if !self.is(token) {
+            return None;
+        }
+        let fd = self.fd.load(Ordering::Relaxed);
+        let text = sys::describe(fd, reason)?;
+        // Somebody else's, if the descriptor was closed and its number used again in between: whoever closes it
+        // has retired the source before, and the system calls order that before ours.
+        self.is(token).then_some(text)
     }
 
     /// The poller saw an event.

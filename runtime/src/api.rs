@@ -2,6 +2,9 @@
 //!
 //! Next in the reading order: `word` in `net`, where an event and an operation meet.
 
+pub use crate::dump::{
+    Dump, DumpThread, Frame, GoroutineDump, GoroutineStatus, Group, Groups, dump,
+};
 pub use crate::park::{park_timeout, park_unparkable as park, yield_now};
 pub use crate::prim::config::{Config, ConfigError, Guard, Migrate, PanicPolicy};
 pub use crate::prim::counters::{

@@ -6,7 +6,7 @@
 //! ```text
 //!   top     ┌──────────────────────────┐ page aligned
 //!           │ Top: the coroutine's     │
-//!           │ handle, sp, data         │ ← Fiber points here
+//!           │ handle, registers, data  │ ← Fiber points here
 //!           ├──────────────────────────┤ base, 16-byte aligned
 //!           │ frames, growing down     │
 //!           │            ↓             │
@@ -36,7 +36,7 @@
 //!
 //! Next in the reading order: `sched`, which decides who runs.
 
-use crate::prim::arch::{self, prefetch};
+use crate::prim::arch::{Registers, prefetch, registers};
 use crate::stack::{SizeClass, Stack};
 use corosensei::stack::{Stack as CoroStack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -81,8 +81,8 @@ unsafe impl CoroStack for Region {
 struct Top<X> {
     co: UnsafeCell<MaybeUninit<Co>>,
     yielder: Cell<*const Yielder<(), Suspend>>,
-    /// Where it was suspended.
-    sp: Cell<usize>,
+    /// Where it was suspended: for trimming and walking.
+    at: Cell<Registers>,
     class: SizeClass,
     data: X,
 }
@@ -132,7 +132,7 @@ impl<X> Fiber<X> {
             place.write(Top {
                 co: UnsafeCell::new(MaybeUninit::uninit()),
                 yielder: Cell::new(std::ptr::null()),
-                sp: Cell::new(0),
+                at: Cell::new(Registers::default()),
                 class,
                 data,
             });
@@ -181,7 +181,8 @@ impl<X> Fiber<X> {
         }
     }
 
-    /// Suspends the goroutine this is called on, saving its stack pointer for trimming. Returns when it is resumed, possibly on another thread.
+    /// Suspends the goroutine this is called on, noting where it is for trimming and walking. Returns when it is
+    /// resumed, possibly on another thread.
     ///
     /// # Safety
     /// Must be called on this fiber's own stack.
@@ -189,9 +190,18 @@ impl<X> Fiber<X> {
     pub(crate) unsafe fn suspend(self, why: Suspend) {
         // SAFETY: the fiber is bound while it runs.
         let top = unsafe { self.0.as_ref() };
-        top.sp.set(arch::stack_pointer());
+        top.at.set(registers());
         // SAFETY: `yielder` was set when the fiber started, and lives on its stack as long as it.
         unsafe { (*top.yielder.get()).suspend(why) };
+    }
+
+    /// Notes where the goroutine is, which is about to block its thread instead of being suspended.
+    ///
+    /// # Safety
+    /// Must be called on this fiber's own stack; `at` are the caller's registers, and its frame stays until the goroutine goes on.
+    pub(crate) unsafe fn stay(self, at: Registers) {
+        // SAFETY: the fiber is bound while it runs.
+        unsafe { self.0.as_ref() }.at.set(at);
     }
 
     /// Takes the stack back. The fiber, and every copy of it, is dead after this.
@@ -211,13 +221,13 @@ impl<X> Fiber<X> {
         }
     }
 
-    /// The stack pointer where the goroutine was suspended.
+    /// Where the goroutine was suspended.
     ///
     /// # Safety
     /// The goroutine is parked and the caller has claimed it for a scan.
-    pub(crate) unsafe fn suspended_at(self) -> usize {
+    pub(crate) unsafe fn suspended_at(self) -> Registers {
         // SAFETY: the caller's scan keeps the fiber bound and suspended.
-        unsafe { self.0.as_ref().sp.get() }
+        unsafe { self.0.as_ref().at.get() }
     }
 
     /// The address one past the stack's highest byte, and its class.
@@ -227,6 +237,15 @@ impl<X> Fiber<X> {
     pub(crate) unsafe fn stack(self) -> (NonNull<u8>, SizeClass) {
         // SAFETY: the caller keeps the fiber bound; `Top` ends where the stack does.
         unsafe { (self.0.add(1).cast::<u8>(), self.0.as_ref().class) }
+    }
+
+    /// The address below which the goroutine's frames lie. The two words between it and `Top` lead corosensei's first
+    /// frame on to the stack of whoever resumed it last: nowhere, for somebody who walks it from outside.
+    ///
+    /// # Safety
+    /// The fiber must be bound.
+    pub(crate) unsafe fn frames_end(self) -> usize {
+        self.0.as_ptr() as usize - 2 * size_of::<usize>()
     }
 
     /// As a word, for the goroutine's slot.
@@ -272,7 +291,7 @@ mod tests {
                 assert_eq!(fiber.resume(), Some(Suspend::Yield));
                 assert_eq!(STEPS.get(), step);
                 assert_eq!(*fiber.data(), 42);
-                let sp = fiber.suspended_at();
+                let sp = fiber.suspended_at().sp;
                 assert!(sp < top.as_ptr() as usize && sp > top.as_ptr() as usize - 64 * 1024);
             }
             assert_eq!(fiber.resume(), None);
@@ -295,7 +314,7 @@ mod tests {
         // stack, so bytes below everything in use may be overwritten and read.
         unsafe {
             assert_eq!(fiber.resume(), Some(Suspend::Yield));
-            let sp = fiber.suspended_at();
+            let sp = fiber.suspended_at().sp;
             let low = (sp - crate::stack::TRIM_MARGIN) as *mut u8;
             assert!(low as usize > bottom);
             std::ptr::write_bytes(bottom as *mut u8, 0xA5, low as usize - bottom);

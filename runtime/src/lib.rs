@@ -37,7 +37,7 @@
 //! | wait for a future | [`block_on`] |
 //! | call what blocks the thread | [`blocking`] |
 //! | stay on one thread | [`lock_os_thread`] |
-//! | configure and observe | [`Config`], [`set_procs`], [`metrics()`], [`num_goroutines`] |
+//! | configure and observe | [`Config`], [`set_procs`], [`metrics()`], [`dump()`], [`num_goroutines`] |
 //! | test that nothing is left behind | [`testing::assert_no_leaks`] |
 //! | make something else wait | [`reactor`] |
 //!
@@ -91,6 +91,8 @@ pub mod context;
 #[cfg(not(loom))]
 mod coroutine;
 #[cfg(not(loom))]
+mod dump;
+#[cfg(not(loom))]
 pub mod group;
 #[cfg(not(loom))]
 pub mod local;
@@ -118,6 +120,8 @@ pub mod testing;
 pub mod time;
 #[cfg(not(loom))]
 mod timer;
+#[cfg(not(loom))]
+mod walk;
 
 // Under loom the channels run over the models' idea of what lies below them.
 #[cfg(all(loom, test))]

@@ -25,6 +25,7 @@ pub use crate::sched::reason::WaitReason;
 pub use crate::sched::waiter::{WaitToken, Waiter};
 
 use crate::coroutine::Suspend;
+use crate::prim::arch::registers;
 use crate::prim::atomic::Ordering;
 use crate::sched::g::GRef;
 use crate::sched::m::M;
@@ -126,6 +127,9 @@ fn park_unwinding(m: &M, g: GRef) {
         m.forget_p();
         sched().hand_off(held);
     }
+    let fiber = g.fiber().expect("a running goroutine has a stack");
+    // SAFETY: the caller is this goroutine, and this function returns after it was made ready.
+    unsafe { fiber.stay(registers()) };
     park_thread(m, g);
 }
 

@@ -8,6 +8,7 @@ mod blocking;
 mod chan;
 mod config;
 mod deadlock;
+mod dump;
 mod fault;
 mod groups;
 mod hogs;
@@ -34,6 +35,7 @@ fn main() {
         chan::SCENARIOS,
         config::SCENARIOS,
         deadlock::SCENARIOS,
+        dump::SCENARIOS,
         fault::SCENARIOS,
         groups::SCENARIOS,
         hogs::SCENARIOS,

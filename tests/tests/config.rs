@@ -52,6 +52,7 @@ fn config_refuses_bad_limits() {
         "-1",
         "a whole number from 0 to 1000000",
     );
+    refused("CORIO_DUMP", "yes", "0 or 1");
     refused("CORIO_SCHEDTRACE", "86400001", "milliseconds");
     refused("CORIO_SCHEDTRACE", "1s", "milliseconds");
 }

@@ -103,7 +103,13 @@ impl Socket {
         }
     }
 
-    /// The descriptor's number, for dumps.
+    /// What dumps know it by: see [`Source::describe`].
+    #[inline]
+    fn object(&self) -> usize {
+        self.0.token().0
+    }
+
+    /// The descriptor's number, to be shown.
     pub(crate) fn number(&self) -> usize {
         self.0.fd.load(Ordering::Relaxed) as usize
     }

@@ -168,7 +168,7 @@ impl Socket {
             Enqueue::Queued => {}
         }
         side.after_queueing(until, &Heap(side), |waiter| waking(waiter).ready());
-        park(WaitReason::NetLock, self.number());
+        park(WaitReason::NetLock, self.object());
         match node.outcome() {
             Outcome::Granted => Ok(()),
             Outcome::Closed => Err(closed()),
@@ -378,7 +378,7 @@ impl Turn<'_> {
                 }
             }
             side.after_publishing(limit, &Heap(side), |waiter| waking(waiter).ready());
-            park(reason, self.socket.number());
+            park(reason, self.socket.object());
             match side.word.state() {
                 State::Ready => return Ok(true),
                 State::Closed => return Err(closed()),

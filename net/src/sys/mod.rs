@@ -19,7 +19,7 @@
 //! * `take_inherited`, `duplicate_above`, `move_to`, `MOST_DESCRIPTORS`: descriptors that pass from a
 //!   process to its child;
 //! * `in_progress(error)`: has a non-blocking connect only been started?
-//! * `is_nonblocking(fd)`.
+//! * `is_nonblocking(fd)`; `describe(fd, reason)`: what is waited for, in words.
 //!
 //! No function here parks, and each reads `errno` right after the call that set it: a goroutine that
 //! is switched in between would read another thread's.

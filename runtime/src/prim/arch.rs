@@ -1,7 +1,53 @@
-//! The few instructions that Rust can't express: reading the stack pointer, hiding a value from the
-//! optimiser, and asking for memory ahead of its use.
+//! The few instructions that Rust can't express: reading the registers from which a stack can be walked, hiding a
+//! value from the optimiser, and asking for memory ahead of its use.
 
 use std::arch::asm;
+
+/// Where a function is: what a walk up the stack from there begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Registers {
+    /// An address in the function's code.
+    pub(crate) ip: usize,
+    /// The stack pointer there.
+    pub(crate) sp: usize,
+    /// The register that holds the frame pointer, if the function keeps one: it may hold anything else.
+    pub(crate) fp: usize,
+}
+
+/// The registers of the function this is inlined into. All three are read in one place, so that what the
+/// compiler says about unwinding from `ip` holds for the other two. The function's frame must still be there
+/// when its stack is walked; what lies below `sp` by then does not matter.
+#[inline(always)]
+pub(crate) fn registers() -> Registers {
+    let mut here = Registers::default();
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: registers are read; no memory is touched and no flag changed.
+    unsafe {
+        asm!(
+            "lea {ip}, [rip]",
+            "mov {sp}, rsp",
+            "mov {fp}, rbp",
+            ip = out(reg) here.ip,
+            sp = out(reg) here.sp,
+            fp = out(reg) here.fp,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: registers are read; no memory is touched and no flag changed.
+    unsafe {
+        asm!(
+            "adr {ip}, .",
+            "mov {sp}, sp",
+            "mov {fp}, x29",
+            ip = out(reg) here.ip,
+            sp = out(reg) here.sp,
+            fp = out(reg) here.fp,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    here
+}
 
 /// The stack pointer of the function this is inlined into.
 #[inline(always)]

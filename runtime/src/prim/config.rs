@@ -92,6 +92,7 @@ pub enum PanicPolicy {
 /// | [`migrate`](Config::migrate) | `CORIO_MIGRATE` | `never`, `always` | `never` |
 /// | [`guard`](Config::guard) | `CORIO_GUARD` | `auto`, `mprotect` | `auto` |
 /// | [`panic`](Config::panic) | `CORIO_PANIC` | `isolate`, `abort` | `isolate` |
+/// | [`dump`](Config::dump) | `CORIO_DUMP` | 0 (off), 1 (on) | 0 |
 ///
 /// # Errors
 ///
@@ -125,6 +126,7 @@ pub struct Config {
     migrate: Option<Migrate>,
     guard: Option<Guard>,
     panic: Option<PanicPolicy>,
+    dump: Option<bool>,
 }
 
 impl Config {
@@ -140,6 +142,7 @@ impl Config {
             migrate: None,
             guard: None,
             panic: None,
+            dump: None,
         }
     }
 
@@ -229,6 +232,18 @@ impl Config {
         self
     }
 
+    /// Whether the signal SIGQUIT (Ctrl-\ on a terminal) prints a [`dump`](crate::dump()) of all goroutines on
+    /// standard error. `CORIO_DUMP=0|1`.
+    ///
+    /// Off by default: SIGQUIT then ends the process, as anywhere. If it is on the program goes on after the dump,
+    /// while Go's ends. Of more than 1,000 goroutines those with equal stacks are shown together.
+    #[doc(alias = "SIGQUIT")]
+    #[doc(alias = "GOTRACEBACK")]
+    pub const fn dump(mut self, on_sigquit: bool) -> Self {
+        self.dump = Some(on_sigquit);
+        self
+    }
+
     /// The settings in force: what was given here, else what `env` says, else the default.
     ///
     /// `env` looks up a variable by name; [`process_env`] is the one for real use.
@@ -278,6 +293,7 @@ impl Config {
                     ("abort", PanicPolicy::Abort),
                 ],
             )?,
+            dump: env.word("dump", self.dump, &[("0", false), ("1", true)])?,
         })
     }
 }
@@ -302,6 +318,7 @@ pub(crate) struct Settings {
     pub(crate) migrate: Migrate,
     pub(crate) guard: Guard,
     pub(crate) panic: PanicPolicy,
+    pub(crate) dump: bool,
 }
 
 fn cpus() -> usize {

@@ -10,7 +10,7 @@
 //! | `p`, `outside`, `spinning`, `rng` | its thread | its thread |
 //! | `curg` | its thread | observers |
 //! | `mail_*` | whoever took it off the idle list (or holds its locked G), before unparking | its thread, after |
-//! | `tid` | its thread at start | sysmon |
+//! | `tid` | its thread at start | sysmon, dumps |
 //! | `burning` | sysmon; its thread when it ends | its thread: a reniced one ends after its goroutine |
 //! | `locked` | its thread | sysmon |
 //!

@@ -2,6 +2,7 @@
 //!
 //! Next in the reading order: `timer`, the first of three small modules that everything that waits is built on.
 
+use crate::prim::arch::Registers;
 use crate::prim::atomic::Ordering;
 use crate::prim::clock;
 use crate::prim::counters::{GoroutineMetrics, Metrics, ProcMetrics, StackMetrics, ThreadMetrics};
@@ -12,6 +13,7 @@ use crate::sched::tags::Tag;
 use crate::sched::{arena, sysmon};
 use crate::stack;
 use crate::state::gstatus::{DEAD, RUNNABLE, RUNNING, Readied, Scan, Scanned, WAITING};
+use crate::walk::InPlace;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -125,10 +127,18 @@ impl Sched {
 
     /// All goroutines, each as it was at some moment during the call.
     pub(crate) fn goroutines(&self) -> Vec<GoroutineInfo> {
-        arena::all().filter_map(|g| self.look_at(g)).collect()
+        arena::all()
+            .filter_map(|g| self.look_at(g, |_, _| ()))
+            .collect()
     }
 
-    fn look_at(&self, g: GRef) -> Option<GoroutineInfo> {
+    /// The slot's goroutine, if it has one. If it is parked and has run, `walk` is shown where it was suspended,
+    /// and its stack's memory, in which it stays as long as that takes.
+    pub(crate) fn look_at(
+        &self,
+        g: GRef,
+        walk: impl FnOnce(Registers, &InPlace),
+    ) -> Option<GoroutineInfo> {
         if !g.is_goroutine() {
             return None;
         }
@@ -143,7 +153,7 @@ impl Sched {
             location: g.location(),
         };
         if info.state == WAITING
-            && let Some(scan) = g.status.begin_scan()
+            && let Some(scan) = claim(g)
         {
             info.id = g.id();
             info.tag = g.tag();
@@ -154,12 +164,35 @@ impl Sched {
                 let run = unsafe { fiber.data() };
                 info.name = run.name.get().cloned();
                 (info.reason, info.object, info.since) = run.wait.get();
+                // SAFETY: as above. What lies above the stack pointer of one who is suspended, or who waits in
+                // a function called from there (`Fiber::stay`), is written by nobody.
+                let (at, memory) = unsafe {
+                    let at = fiber.suspended_at();
+                    (at, InPlace::new(at.sp, fiber.frames_end()))
+                };
+                walk(at, &memory);
             } else {
                 info.reason = WaitReason::NeedsStack;
             }
             self.end_scan(g, scan);
+        } else {
+            info.state = g.status.state();
         }
         (info.id != 0 && info.state != DEAD).then_some(info)
+    }
+}
+
+/// Claims a parked goroutine; `None` if it is parked no more. Another observer, or sysmon trimming its stack,
+/// may have it for some microseconds.
+fn claim(g: GRef) -> Option<Scan> {
+    loop {
+        if let Some(scan) = g.status.begin_scan() {
+            return Some(scan);
+        }
+        if g.status.state() != WAITING {
+            return None;
+        }
+        std::thread::yield_now();
     }
 }
 

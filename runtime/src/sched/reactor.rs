@@ -17,6 +17,7 @@ use crate::prim::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::prim::{Condvar, Mutex, Site, arch, clock, fence, warn};
 use crate::sched::ahead::Upcoming;
 use crate::sched::g::GRef;
+use crate::sched::reason::WaitReason;
 use crate::sched::waiter::Waiter;
 use crate::state::poll::PollWords;
 use once_cell::sync::OnceCell;
@@ -50,6 +51,17 @@ pub trait Reactor: Send + Sync {
 
     /// Ends the current [`poll`](Reactor::poll), or else the next one that blocks.
     fn wake(&self);
+
+    /// Says in words what somebody waits for, for [`dump`](crate::dump()): `object` is what was passed to
+    /// [`park`](crate::reactor::park) with one of the reasons of the network, or with
+    /// [`Io`](crate::reactor::WaitReason::Io). `None`, the default, if there is nothing to say.
+    ///
+    /// The wait may be over meanwhile, and what it was for be gone. It is called on any thread, with no lock held; it
+    /// must not park or panic.
+    fn describe(&self, reason: WaitReason, object: usize) -> Option<String> {
+        let _ = (reason, object);
+        None
+    }
 }
 
 /// Goroutines made ready by a poll or by timers, on their way to a run queue.
@@ -237,6 +249,11 @@ impl Poller {
     pub(crate) fn sit(&self) -> Option<Seat<'_>> {
         // Lazily: a seat that is made and dropped is given up.
         self.words.sit().then(|| Seat(self))
+    }
+
+    /// What somebody waits for, in the reactor's words.
+    pub(crate) fn describe(&self, reason: WaitReason, object: usize) -> Option<String> {
+        self.reactor().describe(reason, object)
     }
 
     /// Puts the reactor in its place and wakes whoever sleeps on the timekeeper.

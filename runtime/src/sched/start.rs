@@ -2,8 +2,10 @@
 //!
 //! Next in the reading order: `observe`.
 
+use crate::dump::sigquit;
 use crate::prim::atomic::Ordering;
 use crate::prim::config::{self, Config, ConfigError, Guard, Settings};
+use crate::prim::warn;
 use crate::sched::g::{GRef, Run};
 use crate::sched::m::M;
 use crate::sched::p::Held;
@@ -90,6 +92,13 @@ fn prepare(settings: Settings) -> Sched {
 /// watches for events and timers.
 fn run(sched: &'static Sched) -> io::Result<()> {
     sysmon::start(sched)?;
+    if sched.settings.dump
+        && let Err(error) = sigquit::start()
+    {
+        warn(format_args!(
+            "corio: can't dump goroutines on SIGQUIT: {error}"
+        ));
+    }
     let Some(held) = sched.acquire_p(0) else {
         // Other threads see the scheduler already and have started Ms; one of them will sit down.
         return Ok(());

@@ -479,7 +479,7 @@ impl Sysmon {
                     && !run.trimmed.swap(true, Ordering::Relaxed)
                 {
                     let (top, class) = fiber.stack();
-                    let below = fiber.suspended_at() - TRIM_MARGIN;
+                    let below = fiber.suspended_at().sp - TRIM_MARGIN;
                     stack::trim_below(top, class, below);
                 }
             }

@@ -11,15 +11,14 @@
 //! Threads and goroutines are looked at twice with nothing happening in between, since neither can
 //! be stopped to be counted.
 
+use crate::dump::{self, sigquit};
 use crate::prim::atomic::Ordering;
 use crate::prim::counters::Counts;
-use crate::sched::observe::GoroutineInfo;
 use crate::sched::sysmon::sys;
 use crate::sched::{Sched, sched};
 use crate::state::gstatus::WAITING;
 use crate::task::block_on;
 use once_cell::sync::OnceCell;
-use std::fmt::Write;
 
 /// What the layers above know of: a system thread, and whether it may still wake a goroutine.
 #[derive(Debug)]
@@ -38,10 +37,11 @@ pub(crate) static SIGNALS: OnceCell<Outside> = OnceCell::new();
 pub(crate) fn deadlock(in_run: &[u32]) -> Option<String> {
     let sched = sched();
     let before = activity(sched);
-    let asleep = all_asleep(sched, in_run)?;
+    if !all_asleep(sched, in_run) {
+        return None;
+    }
     std::thread::yield_now();
-    all_asleep(sched, in_run)?;
-    (activity(sched) == before).then(|| report(&asleep))
+    (all_asleep(sched, in_run) && activity(sched) == before).then(report)
 }
 
 fn activity(sched: &Sched) -> Counts {
@@ -49,38 +49,39 @@ fn activity(sched: &Sched) -> Counts {
     per_p + sched.shared.get()
 }
 
-/// The goroutines, if nothing can wake any of them.
-fn all_asleep(sched: &Sched, in_run: &[u32]) -> Option<Vec<GoroutineInfo>> {
+/// Are there goroutines, and can nothing wake any of them?
+fn all_asleep(sched: &Sched, in_run: &[u32]) -> bool {
     if block_on::live_wakers() > 0 {
-        return None;
+        return false;
     }
     // A wait with a timeout doesn't show that it has one; its timer does. Timers that were cancelled don't
     // count, though they stay in their heap, and in `next_timer`, until their time comes.
     if sched.all_ps().any(|p| p.timers.len() > 0) {
-        return None;
+        return false;
     }
     let signals = SIGNALS.get();
     if signals.is_some_and(|signals| (signals.is_live)()) {
-        return None;
+        return false;
     }
     let mut ours = sched.ms.tids();
     ours.extend(signals.map(|signals| signals.tid));
     ours.extend_from_slice(in_run);
     ours.push(sched.sysmon.tid.load(Ordering::Relaxed));
+    ours.push(sigquit::TID.load(Ordering::Relaxed));
     if sys::other_threads(&ours) {
-        return None;
+        return false;
     }
     let goroutines = sched.goroutines();
     let asleep = goroutines
         .iter()
         .all(|g| g.state == WAITING && !g.reason.ends_from_outside());
-    (asleep && !goroutines.is_empty()).then_some(goroutines)
+    asleep && !goroutines.is_empty()
 }
 
-fn report(goroutines: &[GoroutineInfo]) -> String {
-    let mut text = String::from("all goroutines are asleep - deadlock!\n");
-    for g in goroutines {
-        let _ = write!(text, "\n{g}");
-    }
-    text
+/// Goroutines that wait for the same at the same place are told together.
+fn report() -> String {
+    format!(
+        "all goroutines are asleep - deadlock!\n\n{}",
+        dump::all().groups()
+    )
 }

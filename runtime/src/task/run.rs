@@ -61,8 +61,8 @@ impl<T: Send> Fail for Main<T> {
 /// # Panics
 ///
 /// * If `main` panics, with its payload.
-/// * With "all goroutines are asleep - deadlock!" and the list of goroutines with what each waits
-///   for, if nothing can ever wake one of them: no timer, no wait for the network or for a signal, no
+/// * With "all goroutines are asleep - deadlock!" and the goroutines with what they wait for and their stacks,
+///   equal ones together ([`Dump::groups`](crate::Dump::groups)), if nothing can ever wake one of them: no timer, no wait for the network or for a signal, no
 ///   waker of a future, and no thread in the process that is not the runtime's. (A goroutine that
 ///   blocks its thread, in a lock or channel of std's, counts as running.)
 /// * If called from a goroutine, or if no goroutine can be started.

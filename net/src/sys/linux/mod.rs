@@ -5,11 +5,13 @@
 //! operations per call.
 
 mod datagram;
+mod describe;
 mod inherit;
 mod transfer;
 mod unix;
 
 pub(crate) use datagram::{peek_from, recv_from, send_to};
+pub(crate) use describe::describe;
 pub(crate) use inherit::{MOST_DESCRIPTORS, duplicate_above, move_to, take_inherited};
 pub(crate) use transfer::*;
 pub(crate) use unix::{from_unix, is_shut_down, peer_credentials, to_unix};

@@ -28,6 +28,7 @@ fn nothing_said_gives_the_defaults() {
             migrate: Migrate::Never,
             guard: Guard::Auto,
             panic: PanicPolicy::Isolate,
+            dump: false,
         }
     );
 }
@@ -45,6 +46,7 @@ fn every_setting_can_come_from_the_environment() {
             ("CORIO_MIGRATE", "always"),
             ("CORIO_GUARD", "mprotect"),
             ("CORIO_PANIC", "ABORT"),
+            ("CORIO_DUMP", "1"),
         ]))
         .unwrap();
     assert_eq!(
@@ -59,6 +61,7 @@ fn every_setting_can_come_from_the_environment() {
             migrate: Migrate::Always,
             guard: Guard::Mprotect,
             panic: PanicPolicy::Abort,
+            dump: true,
         }
     );
 }
@@ -75,11 +78,13 @@ fn a_value_in_code_beats_the_environment_even_a_bad_one() {
         .migrate(Migrate::Never)
         .guard(Guard::Auto)
         .panic(PanicPolicy::Isolate)
+        .dump(true)
         .resolve(|_| Some("rubbish".to_owned()))
         .unwrap();
     assert_eq!((settings.procs, settings.stack_size), (2, 524_288));
     assert_eq!((settings.max_threads, settings.max_goroutines), (5, 6));
     assert_eq!((settings.max_burners, settings.schedtrace), (1, None));
+    assert!(settings.dump);
 }
 
 #[test]
@@ -118,6 +123,10 @@ fn a_bad_variable_is_named_with_value_and_range() {
     assert_eq!(
         rejected(&[("CORIO_PANIC", "ignore")]),
         "CORIO_PANIC=\"ignore\": expected isolate or abort"
+    );
+    assert_eq!(
+        rejected(&[("CORIO_DUMP", "2")]),
+        "CORIO_DUMP=\"2\": expected 0 or 1"
     );
 }
 
