@@ -203,11 +203,6 @@ impl M {
     /// Hands a P to an M that waits for mail, and wakes it. The caller took the M off the idle
     /// list, or holds the goroutine that is locked to it.
     pub(crate) fn send(&self, held: Held, spinning: bool, first: Option<GRef>) {
-        held.trace(|| {
-            let first = first.map_or(0, |g| g.id());
-            let by = events::sent(super::current::number(), spinning, first);
-            Event::new(Kind::Sent, self.id.into(), by)
-        });
         let word = held.status.load().with(PState::Sched).owned_by(self.id);
         let p = held.release(word);
         self.mail_spinning.store(spinning, Ordering::Relaxed);

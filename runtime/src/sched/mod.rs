@@ -350,7 +350,7 @@ impl Sched {
         first: Option<GRef>,
     ) {
         match m {
-            Some(m) => m.send(held, spinning, first),
+            Some(m) => send(m, held, spinning, first),
             // A thread inherits the niceness of the one that starts it, and whatever a locked
             // goroutine has done to its own.
             None if current::try_m().is_some_and(M::is_special) => {
@@ -396,7 +396,7 @@ impl Sched {
     pub(crate) fn migrate(&self, held: Held, g: GRef) -> Result<(), Held> {
         let m = self.lists.lock().ms.pop();
         match m {
-            Some(m) => m.send(held, false, Some(g)),
+            Some(m) => send(m, held, false, Some(g)),
             None => start::start_thread(self, held, false, Some(g)).map_err(|(held, _)| held)?,
         }
         Ok(())
@@ -607,4 +607,14 @@ impl Sched {
             arena::put(g);
         }
     }
+}
+
+/// Hands a P to an M that waits for mail, and wakes it: [`M::send`], whose contract this has.
+pub(crate) fn send(m: &M, held: Held, spinning: bool, first: Option<GRef>) {
+    held.trace(|| {
+        let first = first.map_or(0, |g| g.id());
+        let sent = events::sent(current::number(), spinning, first);
+        Event::new(Kind::Sent, m.id.into(), sent)
+    });
+    m.send(held, spinning, first);
 }

@@ -23,7 +23,7 @@ use crate::sched::g::{GFiber, GRef, Run, WaitInfo};
 use crate::sched::m::{M, Mail};
 use crate::sched::p::Held;
 use crate::sched::waiter::Waiter;
-use crate::sched::{Sched, arena, current, sched};
+use crate::sched::{Sched, arena, current, sched, send};
 use crate::stack::{self, Stack};
 use crate::state::gstatus::Parked;
 use crate::state::pstatus::PState;
@@ -95,7 +95,7 @@ impl Sched {
         }
         if let Some(owner) = self.locked_to(g) {
             if !std::ptr::eq(owner, m) {
-                owner.send(held, false, Some(g));
+                send(owner, held, false, Some(g));
                 return Placed::Elsewhere;
             }
         // SAFETY: it has a fiber, and we took it out of a queue.

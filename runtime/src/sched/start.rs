@@ -8,7 +8,7 @@ use crate::prim::trace::{self as events, Event, Kind};
 use crate::sched::g::{GRef, Run};
 use crate::sched::m::M;
 use crate::sched::p::Held;
-use crate::sched::{Sched, current, sysmon, trace};
+use crate::sched::{Sched, current, send, sysmon, trace};
 use crate::stack::fault::Culprit;
 use crate::stack::{self, GuardKind, SizeClass, StackConfig};
 use once_cell::sync::OnceCell;
@@ -128,7 +128,7 @@ pub(crate) fn start_thread(
         .spawn(move || thread_main(m));
     match started {
         Ok(_) => {
-            m.send(held, spinning, first);
+            send(m, held, spinning, first);
             Ok(())
         }
         Err(error) => {

@@ -40,7 +40,7 @@ use crate::prim::trace::{self, Event, Kind, Queue, who};
 use crate::prim::{Condvar, Mutex, clock, warn};
 use crate::sched::m::M;
 use crate::sched::p::{ASKED, Held, P};
-use crate::sched::{Sched, arena};
+use crate::sched::{Sched, arena, send};
 use crate::stack::{self, TRIM_MARGIN};
 use crate::state::pstatus::{PState, PWord};
 use std::io;
@@ -543,7 +543,7 @@ impl Sysmon {
         for _ in 0..sched.global.len() {
             let Some(g) = sched.global.pop() else { break };
             if let Some(m) = sched.locked_to(g) {
-                return m.send(held, false, Some(g));
+                return send(m, held, false, Some(g));
             }
             sched.global.push(g);
         }
