@@ -416,7 +416,10 @@ impl<E: Fn(&str) -> Option<String>> Environment<E> {
             given.map(Some),
             None,
             |text| Some(Some(text.into())),
-            |path| path.as_ref().is_none_or(|path| !path.as_os_str().is_empty()),
+            |path| {
+                path.as_ref()
+                    .is_none_or(|path| !path.as_os_str().is_empty())
+            },
             || "the name of a file".to_owned(),
         )
     }

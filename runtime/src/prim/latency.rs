@@ -8,8 +8,9 @@
 //! The buckets are as wide as a quarter of the power of two that they lie in, so that a quantile is wrong by a fifth
 //! at most. Each P has its own, with one writer at a time (`counters`).
 
-use crate::prim::atomic::{AtomicU64, Ordering};
 use crate::prim::counters::Counter;
+// Not through `prim::atomic`: no model runs it, and models' atomics can't be in a static.
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// One of so many goroutines made ready by a P is timed.
@@ -104,7 +105,9 @@ impl Histogram {
         for (bucket, counter) in total.buckets.iter_mut().zip(&self.buckets) {
             bucket.count += counter.get();
         }
-        total.sum = total.sum.saturating_add(Duration::from_nanos(self.sum.get()));
+        total.sum = total
+            .sum
+            .saturating_add(Duration::from_nanos(self.sum.get()));
     }
 }
 

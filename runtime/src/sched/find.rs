@@ -241,7 +241,11 @@ impl Sched {
         ready.settle();
         held.counters.timers.add(ran as u64);
         held.trace(|| {
-            Event::new(Kind::Timers, trace::timers(ran, of.id), trace::ticks_since(begin))
+            Event::new(
+                Kind::Timers,
+                trace::timers(ran, of.id),
+                trace::ticks_since(begin),
+            )
         });
         let n = ready.len();
         self.enqueue_all(held, ready.drain());
@@ -312,7 +316,9 @@ impl Sched {
             self.shared.polls.add(1);
             let n = ready.len();
             for next in ready.drain() {
-                trace::unowned(m.id, || Event::new(Kind::Ready, next.g.id(), Queue::Global as u64));
+                trace::unowned(m.id, || {
+                    Event::new(Kind::Ready, next.g.id(), Queue::Global as u64)
+                });
                 self.global.push(next.g);
             }
             drop(seat);

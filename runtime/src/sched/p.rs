@@ -221,6 +221,7 @@ impl Held {
     }
 
     #[cold]
+    #[inline(never)]
     fn record(&self, event: Event, timed: bool) {
         let when = if timed {
             When::At(Stamp::now())
@@ -241,6 +242,7 @@ impl Held {
     }
 
     #[cold]
+    #[inline(never)]
     fn take_time(&mut self, g: GRef) {
         let local = self.local();
         local.untimed = latency::EVERY;
@@ -257,6 +259,7 @@ impl Held {
     }
 
     #[cold]
+    #[inline(never)]
     fn count_latency(&self, g: GRef) {
         let since = latency::give_back(g.timed.replace(0));
         self.p.latency.add(clock::now().saturating_sub(since));

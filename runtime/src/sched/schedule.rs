@@ -371,6 +371,7 @@ pub(crate) fn suspend_current(m: &M, g: GRef, why: Suspend) {
 
 /// What a trace says of it. Must be called on the goroutine.
 #[cold]
+#[inline(never)]
 pub(crate) fn suspension(g: GRef, why: Suspend) -> Event {
     match why {
         Suspend::Yield => Event::new(Kind::Yield, g.id(), 0),

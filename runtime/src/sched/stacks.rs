@@ -10,9 +10,9 @@
 use crate::prim::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::prim::trace::{self, Event, Kind, Queue};
 use crate::prim::{Mutex, clock, warn};
-use crate::sched::{Sched, current};
 use crate::sched::g::GRef;
 use crate::sched::p::Held;
+use crate::sched::{Sched, current};
 use crate::stack::{self, SizeClass, Stack, StackError};
 use crate::state::gstatus::Readied;
 use std::collections::VecDeque;

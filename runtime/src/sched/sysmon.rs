@@ -366,7 +366,9 @@ impl Sysmon {
     /// have it.
     fn move_runnext(&self, p: &P) {
         if let Some(g) = p.runnext.take() {
-            trace::unowned(who::SYSMON, || Event::new(Kind::MoveNext, p.id.into(), g.id()));
+            trace::unowned(who::SYSMON, || {
+                Event::new(Kind::MoveNext, p.id.into(), g.id())
+            });
             self.sched.enqueue_global(g);
         }
     }

@@ -28,6 +28,7 @@ fn nothing_said_gives_the_defaults() {
             migrate: Migrate::Never,
             guard: Guard::Auto,
             panic: PanicPolicy::Isolate,
+            trace: None,
         }
     );
 }
@@ -45,6 +46,7 @@ fn every_setting_can_come_from_the_environment() {
             ("CORIO_MIGRATE", "always"),
             ("CORIO_GUARD", "mprotect"),
             ("CORIO_PANIC", "ABORT"),
+            ("CORIO_TRACE", "a b.json"),
         ]))
         .unwrap();
     assert_eq!(
@@ -59,6 +61,7 @@ fn every_setting_can_come_from_the_environment() {
             migrate: Migrate::Always,
             guard: Guard::Mprotect,
             panic: PanicPolicy::Abort,
+            trace: Some("a b.json".into()),
         }
     );
 }

@@ -282,6 +282,7 @@ pub(crate) fn unowned(m: u32, event: impl FnOnce() -> Event) {
 }
 
 #[cold]
+#[inline(never)]
 fn record(m: u32, event: Event) {
     let mut list = LIST.lock();
     if list.events.len() == MAX_UNOWNED {

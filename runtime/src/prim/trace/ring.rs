@@ -7,12 +7,13 @@
 //! *One producer* means one at a time: the P's owner, in `SCHED`. An owner finds what its predecessor wrote, since
 //! taking the P over acquires what leaving it released (`state::pstatus`).
 //!
-//! The words of an event are atomics, too, which costs nothing: so there is no `unsafe` here, and if the protocol were
-//! wrong an event would be nonsense, but nothing worse. The loom model shows that none is.
+//! A slot is plain memory: the counts say whose it is, the producer's until `head` is beyond it, then the consumer's
+//! until `tail` is. The loom model (`models::ring`) watches over it.
 //!
 //! A ring is made when the first trace starts and then stays; a P that there is only since found none, and drops.
 
 use crate::prim::atomic::{AtomicU64, Ordering};
+use crate::prim::cell::Cell;
 use std::sync::OnceLock;
 
 /// Words of an event.
@@ -24,10 +25,9 @@ const CAPACITY: usize = 1 << 15;
 #[cfg(loom)]
 pub(crate) const CAPACITY: usize = 2;
 
-type Slot = [AtomicU64; WORDS];
+type Slot = Cell<[u64; WORDS]>;
 
 /// See the module's head.
-#[derive(Debug)]
 pub(crate) struct Ring {
     slots: OnceLock<Box<[Slot]>>,
     /// Events written. Moved by the producer.
@@ -39,6 +39,13 @@ pub(crate) struct Ring {
     /// Events read. Moved by the consumer.
     tail: AtomicU64,
 }
+
+// SAFETY: `slots` is filled in under the `OnceLock`. A slot is touched by the producer, if it lies from `head` up to `tail` +
+// CAPACITY, or by the consumer, if it lies from `tail` up to `head`; the counts hand it over (Release and Acquire). That
+// there is one producer and one consumer at a time is what their functions demand.
+unsafe impl Sync for Ring {}
+// SAFETY: as above.
+unsafe impl Send for Ring {}
 
 impl Ring {
     /// Without memory as yet: drops everything.
@@ -54,11 +61,8 @@ impl Ring {
 
     /// Gives it memory if it has none.
     pub(crate) fn provide(&self) {
-        self.slots.get_or_init(|| {
-            (0..CAPACITY)
-                .map(|_| std::array::from_fn(|_| AtomicU64::new(0)))
-                .collect()
-        });
+        self.slots
+            .get_or_init(|| (0..CAPACITY).map(|_| Cell::new([0; WORDS])).collect());
     }
 
     /// Writes an event, or drops it. Only by the producer.
@@ -70,10 +74,8 @@ impl Ring {
             self.dropped.store(dropped + 1, Ordering::Relaxed);
             return;
         };
-        for (word, value) in slots[head as usize % CAPACITY].iter().zip(event) {
-            word.store(value, Ordering::Relaxed);
-        }
-        // Release: partner of the Acquire in `pop`; the words above are there.
+        slots[head as usize % CAPACITY].set(event);
+        // Release: partner of the Acquire in `end`; the slot has been written.
         self.head.store(head + 1, Ordering::Release);
     }
 
@@ -82,7 +84,7 @@ impl Ring {
         if head - self.seen.load(Ordering::Relaxed) < CAPACITY as u64 {
             return true;
         }
-        // Acquire: partner of the Release in `pop`; the slot has been read.
+        // Acquire: partner of the Release in `drain`; the slot has been read.
         let tail = self.tail.load(Ordering::Acquire);
         self.seen.store(tail, Ordering::Relaxed);
         head - tail < CAPACITY as u64
@@ -101,8 +103,7 @@ impl Ring {
         };
         let tail = self.tail.load(Ordering::Relaxed);
         for n in tail..end {
-            let slot = &slots[n as usize % CAPACITY];
-            read(std::array::from_fn(|word| slot[word].load(Ordering::Relaxed)));
+            read(slots[n as usize % CAPACITY].get());
         }
         // Release: partner of the Acquire in `has_room`; the slots have been read.
         self.tail.store(end, Ordering::Release);

@@ -126,7 +126,7 @@ impl<W: Write> Collector<W> {
         }
         // After the events, so that who has run has its name.
         for (g, name) in super::take_names() {
-            self.render.name(g, &name);
+            self.render.name(g, name);
         }
         self.show(until)?;
         if dropped > 0 {

@@ -22,6 +22,7 @@ use crate::sched::reason::WaitReason;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::panic::Location;
+use std::sync::Arc;
 
 const PS: u32 = 1;
 const MS: u32 = 2;
@@ -118,6 +119,8 @@ pub(super) struct Render<W> {
     ps: Vec<PState>,
     ms: HashMap<u32, MState>,
     gs: HashMap<u64, GState>,
+    /// Names of goroutines whose making has not been shown so far.
+    names: HashMap<u64, Arc<str>>,
     /// When something last happened on each track.
     last: HashMap<Track, u64>,
     arrows: u64,
@@ -133,6 +136,7 @@ impl<W: Write> Render<W> {
             ps: Vec::new(),
             ms: HashMap::new(),
             gs: HashMap::new(),
+            names: HashMap::new(),
             last: HashMap::new(),
             arrows: 0,
             counted_at: 0,
@@ -189,7 +193,9 @@ impl<W: Write> Render<W> {
     ) -> io::Result<()> {
         self.know(g, name, at);
         let line = self.out.event("i", OTHERS, 0);
-        line.text("s", "t").text("cat", "wake").text("name", "exists");
+        line.text("s", "t")
+            .text("cat", "wake")
+            .text("name", "exists");
         line.arg("g", g);
         if let Some(name) = name {
             line.arg_text("goroutine", &escaped(name));
@@ -215,12 +221,18 @@ impl<W: Write> Render<W> {
     }
 
     /// A goroutine was given a name.
-    pub(super) fn name(&mut self, g: u64, name: &str) {
-        let state = self.gs.entry(g).or_insert_with(|| GState {
-            label: Box::default(),
-            arrow: None,
-        });
-        state.label = escaped(&format!("G{g} {name}")).into();
+    pub(super) fn name(&mut self, g: u64, name: Arc<str>) {
+        match self.gs.get_mut(&g) {
+            Some(state) => state.label = escaped(&format!("G{g} {name}")).into(),
+            None => {
+                self.names.insert(g, name);
+            }
+        }
+    }
+
+    fn forget(&mut self, g: u64) {
+        self.gs.remove(&g);
+        self.names.remove(&g);
     }
 
     fn label(&self, g: u64) -> String {
@@ -260,7 +272,13 @@ impl<W: Write> Render<W> {
     }
 
     /// Shows one event. `dur` is how many ns it took, of those that say so.
-    pub(super) fn show(&mut self, source: Source, ns: u64, dur: u64, event: Event) -> io::Result<()> {
+    pub(super) fn show(
+        &mut self,
+        source: Source,
+        ns: u64,
+        dur: u64,
+        event: Event,
+    ) -> io::Result<()> {
         self.latest = ns.max(self.latest);
         match source {
             Source::P(p) => self.show_on_p(p, ns, dur, event)?,
@@ -299,7 +317,7 @@ impl<W: Write> Render<W> {
             Kind::Park => self.over(p, a, "park", WaitReason::from_u32(b as u32)),
             Kind::WaitForP => self.over(p, a, "waits for a P", WaitReason::None),
             Kind::Exit => {
-                self.gs.remove(&a);
+                self.forget(a);
                 self.over(p, a, "exit", WaitReason::None)
             }
             Kind::Create | Kind::Made | Kind::Ready => {
@@ -312,7 +330,9 @@ impl<W: Write> Render<W> {
             }),
             Kind::Timers => self.past(p, ns, dur, |render, begin| {
                 let line = render.open(track, begin, "timers", "timers");
-                line.arg("n", a & u64::from(u32::MAX)).arg("p", a >> 32).end()
+                line.arg("n", a & u64::from(u32::MAX))
+                    .arg("p", a >> 32)
+                    .end()
             }),
             Kind::Global => self.decide(p, ns, "global queue", "global queue", &[("n", a)]),
             Kind::GlobalTick => {
@@ -323,7 +343,10 @@ impl<W: Write> Render<W> {
             Kind::StealNext => {
                 self.decide(p, ns, "stolen runnext", "steal runnext", &[("from", a)])
             }
-            Kind::SliceOver => self.instant(track, ns, "sched", "slice over").arg("g", a).end(),
+            Kind::SliceOver => self
+                .instant(track, ns, "sched", "slice over")
+                .arg("g", a)
+                .end(),
             Kind::Start => {
                 self.take_up(p, ns, a as u32)?;
                 if b != 0 {
@@ -342,7 +365,9 @@ impl<W: Write> Render<W> {
                 self.leave(p, ns, "handed off")?;
                 self.p(p)?.from = (g != 0).then_some("sent");
                 let line = self.instant(track, ns, "sched", "wake M");
-                line.arg("m", a).arg("by", by.into()).arg_bool("spinning", spinning);
+                line.arg("m", a)
+                    .arg("by", by.into())
+                    .arg_bool("spinning", spinning);
                 if g != 0 {
                     line.arg("g", g);
                 }
@@ -391,9 +416,10 @@ impl<W: Write> Render<W> {
             Kind::Unblock => self.pop(m, ns, |slice| slice == Slice::Blocking(a)),
             Kind::Yield | Kind::Park | Kind::WaitForP | Kind::Exit => {
                 if kind == Kind::Exit {
-                    self.gs.remove(&a);
+                    self.forget(a);
                 }
-                let over = |slice| matches!(slice, Slice::Without(g) | Slice::Blocking(g) if g == a);
+                let over =
+                    |slice| matches!(slice, Slice::Without(g) | Slice::Blocking(g) if g == a);
                 self.pop(m, ns, over)?;
                 self.pop(m, ns, over)
             }
@@ -460,7 +486,10 @@ impl<W: Write> Render<W> {
         (state.doing, state.g) = (Doing::Turn, g);
         let m = state.m;
         let line = self.open(p_track(p), ns, "run", &label);
-        line.arg("g", g).arg("m", m.into()).arg_text("from", from).end()
+        line.arg("g", g)
+            .arg("m", m.into())
+            .arg_text("from", from)
+            .end()
     }
 
     /// The P's goroutine's turn is over: its slice ends with what follows.
@@ -536,7 +565,8 @@ impl<W: Write> Render<W> {
             // SAFETY: `SpawnRequest::event` put the address of a `&'static Location` there.
             let at: &'static Location<'static> =
                 unsafe { &*(b as usize as *const Location<'static>) };
-            self.know(g, None, Some(at));
+            let name = self.names.remove(&g);
+            self.know(g, name.as_deref(), Some(at));
             location = Some(at);
         }
         self.arrows += 1;
@@ -610,7 +640,10 @@ impl<W: Write> Render<W> {
         self.pop(m, ns, |slice| slice == Slice::Has(p))?;
         self.push(m, ns, Slice::Without(g))?;
         let line = self.instant(p_track(p), ns, "sysmon", "took P");
-        line.arg("m", m.into()).arg("g", g).arg_text("why", why).end()
+        line.arg("m", m.into())
+            .arg("g", g)
+            .arg_text("why", why)
+            .end()
     }
 
     /// Opens a slice on an M's track.
@@ -685,7 +718,9 @@ impl<W: Write> Render<W> {
 
     /// So many events were lost.
     pub(super) fn dropped(&mut self, ns: u64, n: u64) -> io::Result<()> {
-        self.instant(OTHERS, ns, "trace", "dropped").arg("n", n).end()
+        self.instant(OTHERS, ns, "trace", "dropped")
+            .arg("n", n)
+            .end()
     }
 
     /// Passes on what there is.

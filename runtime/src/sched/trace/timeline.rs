@@ -94,7 +94,13 @@ mod tests {
         // Beyond them, as fast as beside them.
         assert_eq!([0, 1500, 11_000].map(at), [0, 500, 4500]);
         // No time has passed.
-        assert_eq!(line.set(Mark { ticks: 9000, ns: 3500 }), 9000);
+        assert_eq!(
+            line.set(Mark {
+                ticks: 9000,
+                ns: 3500
+            }),
+            9000
+        );
         assert_eq!(line.ns(9000), 3500);
     }
 
