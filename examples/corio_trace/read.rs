@@ -12,7 +12,7 @@ const MAX_LINE: u64 = 1 << 20;
 
 /// What is wrong with a file.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     /// It can't be read.
     Io(io::Error),
     /// It is something else.
@@ -33,53 +33,53 @@ impl fmt::Display for Error {
 
 /// An event, as far as it is used here.
 #[derive(Debug, Deserialize)]
-pub struct Event<'a> {
+pub(crate) struct Event<'a> {
     /// What kind of line it is.
     #[serde(borrow)]
-    pub ph: Cow<'a, str>,
+    pub(crate) ph: Cow<'a, str>,
     /// Chrome's process: what the track stands for.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// Chrome's thread: which one.
-    pub tid: u32,
+    pub(crate) tid: u32,
     /// Microseconds since the beginning.
-    pub ts: f64,
+    pub(crate) ts: f64,
     /// What it is about.
     #[serde(borrow, default)]
-    pub cat: Cow<'a, str>,
+    pub(crate) cat: Cow<'a, str>,
     /// What it is called.
     #[serde(borrow, default)]
-    pub name: Cow<'a, str>,
+    pub(crate) name: Cow<'a, str>,
     /// All else.
     #[serde(default)]
-    pub args: Args,
+    pub(crate) args: Args,
 }
 
 /// The arguments of all kinds of events.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Args {
+pub(crate) struct Args {
     /// A goroutine.
-    pub g: Option<u64>,
+    pub(crate) g: Option<u64>,
     /// How many.
-    pub n: u64,
+    pub(crate) n: u64,
     /// Where a goroutine was found, or a P's number.
-    pub from: Value,
+    pub(crate) from: Value,
     /// How a turn ended.
-    pub end: String,
+    pub(crate) end: String,
     /// What it ended by waiting for.
-    pub reason: String,
+    pub(crate) reason: String,
     /// Why sysmon took a P.
-    pub why: String,
+    pub(crate) why: String,
     /// A process's or thread's name.
-    pub name: String,
+    pub(crate) name: String,
     /// Events in the trace.
-    pub events: u64,
+    pub(crate) events: u64,
     /// Events that were lost.
-    pub dropped: u64,
+    pub(crate) dropped: u64,
 }
 
 /// Takes a trace apart.
-pub struct Reader<R> {
+pub(crate) struct Reader<R> {
     input: R,
     line: Vec<u8>,
     number: usize,
@@ -88,7 +88,7 @@ pub struct Reader<R> {
 
 impl<R: BufRead> Reader<R> {
     /// Reads the beginning.
-    pub fn new(input: R) -> Result<Self, Error> {
+    pub(crate) fn new(input: R) -> Result<Self, Error> {
         let mut reader = Reader {
             input,
             line: Vec::new(),
@@ -119,7 +119,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// The next event; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Event<'_>>, Error> {
+    pub(crate) fn next(&mut self) -> Result<Option<Event<'_>>, Error> {
         self.read_line()?;
         let last = self.line.last() != Some(&b'\n');
         let line = self.line.trim_ascii();
@@ -143,7 +143,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Was the end missing? Known when it has been reached.
-    pub fn is_torn(&self) -> bool {
+    pub(crate) fn is_torn(&self) -> bool {
         self.torn
     }
 }

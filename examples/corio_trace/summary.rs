@@ -15,11 +15,11 @@ const MS: u32 = 2;
 
 /// Durations: nanoseconds, with two digits.
 #[derive(Debug)]
-pub struct Times {
+pub(crate) struct Times {
     /// All of them.
-    pub histogram: Histogram<u64>,
+    pub(crate) histogram: Histogram<u64>,
     /// Their sum, in ns.
-    pub total: u64,
+    pub(crate) total: u64,
 }
 
 impl Default for Times {
@@ -61,27 +61,27 @@ enum Why {
 
 /// A goroutine.
 #[derive(Debug, Default)]
-pub struct Goroutine {
+pub(crate) struct Goroutine {
     /// As the trace calls it.
-    pub label: String,
+    pub(crate) label: String,
     /// Turns.
-    pub turns: u64,
+    pub(crate) turns: u64,
     /// Nanoseconds on a P, or without one.
-    pub ran: u64,
+    pub(crate) ran: u64,
     /// Nanoseconds in queues.
-    pub queued: u64,
+    pub(crate) queued: u64,
     /// Nanoseconds of waiting for something.
-    pub waited: u64,
+    pub(crate) waited: u64,
     doing: Doing,
 }
 
 /// A P.
 #[derive(Debug, Default)]
-pub struct Proc {
+pub(crate) struct Proc {
     /// Nanoseconds in which goroutines ran.
-    pub ran: u64,
+    pub(crate) ran: u64,
     /// Turns.
-    pub turns: u64,
+    pub(crate) turns: u64,
 }
 
 #[derive(Debug)]
@@ -93,44 +93,44 @@ struct Slice {
 
 /// See the module's head.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Microseconds.
-    pub duration: f64,
+    pub(crate) duration: f64,
     /// Lines.
-    pub lines: u64,
+    pub(crate) lines: u64,
     /// The process was killed before the trace was complete.
-    pub torn: bool,
+    pub(crate) torn: bool,
     /// Events that were lost.
-    pub dropped: u64,
+    pub(crate) dropped: u64,
     /// From being woken to running.
-    pub woken: Times,
+    pub(crate) woken: Times,
     /// From yielding to running.
-    pub yielded: Times,
+    pub(crate) yielded: Times,
     /// Turns.
-    pub turns: Times,
+    pub(crate) turns: Times,
     /// Turns without a P, after sysmon took it.
-    pub without: Times,
+    pub(crate) without: Times,
     /// Blocking calls.
-    pub blocking: Times,
+    pub(crate) blocking: Times,
     /// From parking to being woken, by reason.
-    pub waits: BTreeMap<String, Times>,
+    pub(crate) waits: BTreeMap<String, Times>,
     /// Turns by where the goroutine was found.
-    pub found: BTreeMap<String, u64>,
+    pub(crate) found: BTreeMap<String, u64>,
     /// Turns by how they ended.
-    pub ended: BTreeMap<String, u64>,
+    pub(crate) ended: BTreeMap<String, u64>,
     /// Decisions: how often, and of how many goroutines.
-    pub decisions: BTreeMap<String, (u64, u64)>,
+    pub(crate) decisions: BTreeMap<String, (u64, u64)>,
     /// By number.
-    pub procs: BTreeMap<u32, Proc>,
+    pub(crate) procs: BTreeMap<u32, Proc>,
     /// By number.
-    pub goroutines: HashMap<u64, Goroutine>,
+    pub(crate) goroutines: HashMap<u64, Goroutine>,
     open: HashMap<(u32, u32), Vec<Slice>>,
     ours: bool,
 }
 
 impl Summary {
     /// Adds an event.
-    pub fn add(&mut self, event: &Event<'_>) {
+    pub(crate) fn add(&mut self, event: &Event<'_>) {
         self.lines += 1;
         self.duration = self.duration.max(event.ts);
         let track = (event.pid, event.tid);
@@ -244,7 +244,7 @@ impl Summary {
     }
 
     /// All has been added.
-    pub fn finish(mut self, torn: bool) -> Result<Summary, Error> {
+    pub(crate) fn finish(mut self, torn: bool) -> Result<Summary, Error> {
         if !self.ours {
             let why = "nothing in it is called `Ps`";
             return Err(Error::Foreign(why.into()));

@@ -38,7 +38,7 @@ const DECISIONS: [(&str, &str); 20] = [
 ];
 
 /// Prints all of it.
-pub fn print(out: &mut impl Write, file: &str, all: &Summary, top: usize) -> io::Result<()> {
+pub(crate) fn print(out: &mut impl Write, file: &str, all: &Summary, top: usize) -> io::Result<()> {
     write!(out, "{file}: {}", seconds(all.duration))?;
     writeln!(out, ", {} lines", grouped(all.lines))?;
     if all.torn {

@@ -250,13 +250,13 @@ fn load() -> impl FnOnce() {
 /// Started and stopped under load, from a thread and from a goroutine; the last one is looked at.
 fn trace_again_and_again(args: &[String]) {
     let stop = load();
-    for _ in 0..20 {
+    for _ in 0..5 {
         trace::start(io::sink()).unwrap();
         trace::stop().unwrap();
     }
     let theirs = args.to_vec();
     corio::spawn(move || {
-        for _ in 0..20 {
+        for _ in 0..5 {
             trace::start(io::sink()).unwrap();
             corio::sleep(Duration::from_micros(100));
             trace::stop().unwrap();
