@@ -1,5 +1,8 @@
 //! Reads traces, and checks that they are what Chrome's JSON format is.
 
+// Each test file uses a part of it.
+#![allow(dead_code)]
+
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
