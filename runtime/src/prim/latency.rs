@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// One of so many goroutines made ready by a P is timed.
-pub(crate) const EVERY: u32 = 64;
+pub(crate) const EVERY: u32 = 256;
 
 /// Places in the table; one byte says which, and 0 says none.
 const PLACES: usize = 255;
@@ -113,7 +113,7 @@ impl Histogram {
 
 /// How long goroutines have waited in a queue, from being made ready (or spawned) to running.
 ///
-/// It is a sample: one of 64 goroutines that are made ready is timed. So the counts tell shares and
+/// It is a sample: one of 256 goroutines that are made ready is timed. So the counts tell shares and
 /// quantiles, not how often anything happened.
 ///
 /// Corresponds to `/sched/latencies:seconds` of Go's `runtime/metrics`.

@@ -353,6 +353,10 @@ extern "C" fn at_exit() {
 
 /// Stops the trace that the settings asked for, if it is running.
 pub(crate) fn stop_configured() {
+    if sysmon::sys::gettid() == tid() {
+        // The trace's own thread ends the process: it can't wait for itself.
+        return;
+    }
     if let Some(Err(error)) = stop_session(|session| session.configured) {
         warn(format_args!("corio: the trace is not complete: {error}"));
     }
