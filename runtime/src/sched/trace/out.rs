@@ -42,30 +42,25 @@ impl<W: Write> Out<W> {
         }
     }
 
-    /// Begins a line.
-    fn begin(&mut self, ph: &str) {
+    /// Begins the line of an event.
+    pub(super) fn event(&mut self, ph: &str, track: Track, ns: u64) -> &mut Self {
         if self.lines {
             self.buffer.push(b',');
         }
         self.lines = true;
+        self.arguments = false;
         self.buffer.extend_from_slice(b"\n{\"ph\":\"");
         self.buffer.extend_from_slice(ph.as_bytes());
-        self.buffer.push(b'"');
-        self.arguments = false;
-    }
-
-    /// Begins the line of an event.
-    pub(super) fn event(&mut self, ph: &str, track: Track, ns: u64) -> &mut Self {
-        self.begin(ph);
-        self.field("pid", track.pid.into());
-        self.field("tid", track.tid.into());
+        self.buffer.extend_from_slice(b"\",\"pid\":");
+        self.number(track.pid.into());
+        self.buffer.extend_from_slice(b",\"tid\":");
+        self.number(track.tid.into());
         self.buffer.extend_from_slice(b",\"ts\":");
         self.number(ns / 1000);
         let rest = ns % 1000;
+        let digits = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| b'0' + digit as u8);
         self.buffer.push(b'.');
-        for digit in [rest / 100, rest / 10 % 10, rest % 10] {
-            self.buffer.push(b'0' + digit as u8);
-        }
+        self.buffer.extend_from_slice(&digits);
         self
     }
 
