@@ -10,6 +10,7 @@ pub use crate::prim::config::{Config, ConfigError, Guard, Migrate, PanicPolicy};
 pub use crate::prim::counters::{
     Counts, GoroutineMetrics, Metrics, ProcMetrics, StackMetrics, ThreadMetrics,
 };
+pub use crate::prim::latency::{Latencies, LatencyBucket};
 pub use crate::sched::blocking::blocking;
 pub use crate::sleep::{sleep, sleep_until};
 pub use crate::task::block_on::block_on;
@@ -90,6 +91,14 @@ pub fn num_goroutines() -> usize {
 /// ```
 pub fn metrics() -> Metrics {
     sched().observe()
+}
+
+/// Execution traces: what the scheduler does, event by event, in a form that <https://ui.perfetto.dev> shows.
+///
+/// [`start`](trace::start) and [`stop`](trace::stop) trace a part of a program's life; `CORIO_TRACE=file` all of it. While
+/// no trace runs, recording costs one test of a bit.
+pub mod trace {
+    pub use crate::sched::trace::{TraceSummary, is_running, start, stop};
 }
 
 /// For implementers of things to wait for: the poller's contract, parking, and raw timers.

@@ -30,7 +30,7 @@ use crate::prim::atomic::Ordering;
 use crate::sched::g::GRef;
 use crate::sched::m::M;
 use crate::sched::p::ASKED;
-use crate::sched::schedule::suspend_current;
+use crate::sched::schedule::{suspend_current, suspension};
 use crate::sched::{current, sched};
 use crate::state::gstatus::Parked;
 use crate::state::wait::Unparked;
@@ -124,6 +124,7 @@ fn park_thread(m: &M, g: GRef) {
 fn park_unwinding(m: &M, g: GRef) {
     if let Some(held) = m.enter() {
         held.counters.parks.add(1);
+        held.trace_soon(|| suspension(g, Suspend::Park));
         m.forget_p();
         sched().hand_off(held);
     }

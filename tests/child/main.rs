@@ -22,6 +22,7 @@ mod signals;
 mod starvation;
 mod stress;
 mod time;
+mod trace;
 
 /// A scenario, and what follows its name on the command line.
 type Scenario = fn(&[String]);
@@ -49,6 +50,7 @@ fn main() {
         starvation::SCENARIOS,
         stress::SCENARIOS,
         time::SCENARIOS,
+        trace::SCENARIOS,
     ];
     let (_, scenario) = areas
         .into_iter()

@@ -5,7 +5,7 @@
 //!
 //! | models of | run | over |
 //! | --- | --- | --- |
-//! | the status words (`state::models`), the spin lock ([`spin`]) | the words, composed as the scheduler does | loom's atomics |
+//! | the status words (`state::models`), the spin lock ([`spin`]), a trace's rings ([`ring`]) | the words, composed as the scheduler does | loom's atomics |
 //! | the wait queue ([`waitq`]) | `sync::waitq`, `sched::waiter`, the wait word | a [`sched`], [`park`] and [`timer`] of models, a lock of loom's (`prim::model`) |
 //! | channels and selects (`channel::models`), mutexes ([`mutex`]), wait groups ([`wait_group`]) | all of `channel`, `sync::raw`, `group::wait_group`, and the above | the same |
 //!
@@ -29,6 +29,7 @@
 
 mod mutex;
 pub(crate) mod park;
+mod ring;
 pub(crate) mod sched;
 mod spin;
 pub(crate) mod sync;

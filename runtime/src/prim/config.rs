@@ -14,8 +14,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::num::NonZero;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -91,6 +93,7 @@ pub enum PanicPolicy {
 /// | [`schedtrace`](Config::schedtrace) | `CORIO_SCHEDTRACE` | milliseconds, 0 to 86400000 | 0 (off) |
 /// | [`migrate`](Config::migrate) | `CORIO_MIGRATE` | `never`, `always` | `never` |
 /// | [`guard`](Config::guard) | `CORIO_GUARD` | `auto`, `mprotect` | `auto` |
+/// | [`trace`](Config::trace) | `CORIO_TRACE` | a file, in whose name `%p` stands for the process's number | none |
 /// | [`panic`](Config::panic) | `CORIO_PANIC` | `isolate`, `abort` | `isolate` |
 /// | [`dump`](Config::dump) | `CORIO_DUMP` | 0 (off), 1 (on) | 0 |
 ///
@@ -127,6 +130,7 @@ pub struct Config {
     guard: Option<Guard>,
     panic: Option<PanicPolicy>,
     dump: Option<bool>,
+    trace: Option<PathBuf>,
 }
 
 impl Config {
@@ -143,6 +147,7 @@ impl Config {
             guard: None,
             panic: None,
             dump: None,
+            trace: None,
         }
     }
 
@@ -244,6 +249,17 @@ impl Config {
         self
     }
 
+    /// Writes an execution trace of the whole program to this file, as [`trace::start`](crate::trace::start) does.
+    /// `CORIO_TRACE`.
+    ///
+    /// It begins with the runtime and ends when [`run`](crate::run()) returns, when the process exits or when
+    /// [`trace::stop`](crate::trace::stop) is called, whichever comes first. In the name, `%p` stands for the process's
+    /// number: a process that another one starts with the same environment would write to the same file.
+    pub fn trace(mut self, file: impl Into<PathBuf>) -> Self {
+        self.trace = Some(file.into());
+        self
+    }
+
     /// The settings in force: what was given here, else what `env` says, else the default.
     ///
     /// `env` looks up a variable by name; [`process_env`] is the one for real use.
@@ -294,6 +310,7 @@ impl Config {
                 ],
             )?,
             dump: env.word("dump", self.dump, &[("0", false), ("1", true)])?,
+            trace: env.path("trace", self.trace)?,
         })
     }
 }
@@ -319,6 +336,8 @@ pub(crate) struct Settings {
     pub(crate) guard: Guard,
     pub(crate) panic: PanicPolicy,
     pub(crate) dump: bool,
+    /// `None`: no trace.
+    pub(crate) trace: Option<PathBuf>,
 }
 
 fn cpus() -> usize {
@@ -408,6 +427,20 @@ impl<E: Fn(&str) -> Option<String>> Environment<E> {
         )
     }
 
+    fn path(&self, field: &str, given: Option<PathBuf>) -> Result<Option<PathBuf>, ConfigError> {
+        self.pick(
+            field,
+            given.map(Some),
+            None,
+            |text| Some(Some(text.into())),
+            |path| {
+                path.as_ref()
+                    .is_none_or(|path| !path.as_os_str().is_empty())
+            },
+            || "the name of a file".to_owned(),
+        )
+    }
+
     /// One of a few words, in any case.
     fn word<T: fmt::Debug + Default + Copy>(
         &self,
@@ -473,6 +506,14 @@ impl ConfigError {
         ConfigError {
             kind: Kind::Bad { origin, expected },
         }
+    }
+
+    /// The file for a trace can't be made.
+    pub(crate) fn trace(path: &Path, error: &io::Error) -> Self {
+        ConfigError::bad(
+            format!("Config::trace, CORIO_TRACE={path:?}"),
+            format!("a file that can be written: {error}"),
+        )
     }
 
     /// For `Config::init` on a runtime that runs.

@@ -15,6 +15,7 @@
 //! (`sched::observe`), and prints one as its trace line; `metrics` shows them to the user.
 
 use crate::prim::atomic::{AtomicU64, Ordering};
+use crate::prim::latency::Latencies;
 use std::fmt::Write;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
@@ -25,7 +26,7 @@ use std::time::Duration;
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Counter(AtomicU64::new(0))
     }
 
@@ -256,6 +257,8 @@ pub struct Metrics {
     pub threads: ThreadMetrics,
     /// Stacks.
     pub stacks: StackMetrics,
+    /// How long goroutines wait in queues.
+    pub sched_latency: Latencies,
 }
 
 impl Metrics {

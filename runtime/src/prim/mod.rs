@@ -7,7 +7,8 @@
 //! * [`spin`]: a lock of one byte for a few instructions.
 //! * [`cell`]: plain memory that threads hand on.
 //! * [`rng`]: the scheduler's random choices.
-//! * [`config`], [`counters`]: settings and what is counted.
+//! * [`config`], [`counters`], [`latency`]: settings and what is counted.
+//! * [`flags`], [`trace`]: what can be switched on, and the events of an execution trace.
 //!
 //! Next in the reading order: `state`, the status words.
 
@@ -16,6 +17,8 @@ pub(crate) mod arch;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod counters;
+pub(crate) mod flags;
+pub(crate) mod latency;
 #[cfg(loom)]
 mod model;
 #[cfg(loom)]
@@ -23,6 +26,7 @@ pub(crate) mod mutant;
 pub(crate) mod rng;
 #[cfg(not(loom))]
 pub(crate) mod spin;
+pub(crate) mod trace;
 
 #[cfg(loom)]
 pub(crate) use model::{clock, spin};

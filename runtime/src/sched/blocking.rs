@@ -12,6 +12,7 @@
 
 use crate::coroutine::Suspend;
 use crate::prim::atomic::Ordering;
+use crate::prim::trace::{self, Event, Kind, Turn};
 use crate::sched::p::Held;
 use crate::sched::schedule::suspend_current;
 use crate::sched::{Sched, current, sched};
@@ -23,6 +24,7 @@ impl Sched {
     #[doc(alias = "handoffp")]
     pub(crate) fn hand_off(&self, held: Held) {
         held.counters.hand_offs.add(1);
+        held.trace(|| Event::new(Kind::HandOff, held.status.load().m().into(), 0));
         if held.id >= self.procs() {
             self.stop_p(held);
         } else if self.wants_m(&held) {
@@ -57,13 +59,21 @@ impl Drop for EndBlocking {
         if m.p().is_some() {
             // Either the P is still ours, in BLOCKING; or `f` parked, came back on another M, and
             // its P is in user code already.
-            if m.outside_state() == PState::User || m.end_blocking() {
+            if m.outside_state() == PState::User {
+                let id = m.goroutine_id();
+                trace::unowned(m.id, || Event::new(Kind::Unblock, id, m.id.into()));
+                return;
+            }
+            if m.end_blocking() {
                 return;
             }
         }
         // A reniced thread takes no P: its goroutine goes on elsewhere.
         let idle = (!m.burning.load(Ordering::Relaxed)).then(|| sched().acquire_p(m.id));
+        let id = m.goroutine_id();
+        trace::unowned(m.id, || Event::new(Kind::Unblock, id, m.id.into()));
         if let Some(held) = idle.flatten() {
+            held.trace(|| Event::new(Kind::Run, id, trace::switch(m.id, Turn::Unblocked)));
             m.leave_as(held, PState::User, false);
         } else if !std::thread::panicking() {
             suspend_current(m, current::g(), Suspend::WaitForP);
@@ -116,7 +126,9 @@ where
         // Announced already.
         return f();
     }
+    let block = || Event::new(Kind::Block, g.id(), m.id.into());
     if let Some(held) = m.enter() {
+        held.trace(block);
         let sched = sched();
         if sched.wants_m(&held) {
             m.forget_p();
@@ -124,6 +136,8 @@ where
         } else {
             m.leave_as(held, PState::Blocking, false);
         }
+    } else {
+        trace::unowned(m.id, block);
     }
     let _end = EndBlocking;
     f()

@@ -17,6 +17,7 @@
 //! Next in the reading order: `waiter`.
 
 use crate::prim::arch::opaque;
+use crate::prim::trace::who;
 use crate::sched::g::GRef;
 use crate::sched::m::M;
 use crate::sched::{arena, sched};
@@ -61,6 +62,11 @@ pub(crate) fn g() -> GRef {
 /// The goroutine that calls, if one does.
 pub(crate) fn goroutine() -> Option<GRef> {
     try_m().filter(|m| m.is_worker()).and_then(M::curg)
+}
+
+/// The number of the calling thread's M for a trace; `who::NO_M` if it has none.
+pub(crate) fn number() -> u32 {
+    try_m().map_or(who::NO_M, |m| m.id)
 }
 
 /// A random number below `n`, which must not be zero.

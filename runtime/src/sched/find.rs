@@ -10,6 +10,7 @@
 
 use crate::prim::arch::prefetch;
 use crate::prim::atomic::Ordering;
+use crate::prim::trace::{self, Event, Kind, Queue};
 use crate::sched::Sched;
 use crate::sched::g::GRef;
 use crate::sched::m::{M, Mail};
@@ -88,6 +89,7 @@ impl Sched {
     #[doc(alias = "resetspinning")]
     fn found(&self, m: &'static M, held: Held, g: GRef, inherit: bool) -> Found {
         if m.spinning.get() {
+            held.trace(|| Event::new(Kind::Found, m.id.into(), 0));
             m.spinning.set(false);
             self.idle.stop_spinning();
             self.submitted();
@@ -132,6 +134,7 @@ impl Sched {
     fn end_slice(&self, held: &mut Held) {
         held.preempt.store(false, Ordering::Relaxed);
         if let Some(g) = held.runnext.take() {
+            held.trace(|| Event::new(Kind::SliceOver, g.id(), 0));
             held.local().queue.push(g);
         }
     }
@@ -140,7 +143,7 @@ impl Sched {
     fn on_global_tick(&self, held: &mut Held) -> Option<GRef> {
         let now = held.refresh_clock();
         // Before the poll: they have waited for longer than those that are ready only now.
-        let g = self.take_global(held);
+        let g = self.take_global(held, Kind::GlobalTick);
         if self.poller.is_installed() && now.saturating_sub(held.local().polled) > POLL_INTERVAL {
             self.poll_now(held, now);
         }
@@ -149,11 +152,15 @@ impl Sched {
 
     /// A fair share of the global queue: one to run, the others queue up in the local one. On the 61st tick too,
     /// since one at a time would be next to nothing for a crowd, such as the goroutines that waited behind a hog.
-    fn take_global(&self, held: &mut Held) -> Option<GRef> {
+    /// `why` is what a trace calls it.
+    fn take_global(&self, held: &mut Held, why: Kind) -> Option<GRef> {
+        let before = held.local().queue.len();
         let g = self
             .global
             .take_share(&held.local().queue, self.procs() as usize)?;
         held.counters.global_gets.add(1);
+        let taken = held.local().queue.len() - before + 1;
+        held.trace(|| Event::new(why, taken as u64, 0));
         if !held.local().queue.is_empty() {
             self.submitted_by_p();
         }
@@ -162,7 +169,7 @@ impl Sched {
 
     /// Work that others may take too.
     fn next_shared(&self, m: &'static M, held: &mut Held) -> Option<GRef> {
-        if let Some(g) = self.take_global(held) {
+        if let Some(g) = self.take_global(held, Kind::Global) {
             return Some(g);
         }
         if self.stacks_wanted() {
@@ -177,7 +184,7 @@ impl Sched {
                 .idle
                 .try_spin(self.procs().saturating_sub(self.idle.ps()))
         {
-            m.spinning.set(true);
+            self.spin(m, held);
             if let Some(g) = self.steal(held) {
                 held.counters.steals.add(1);
                 return Some(g);
@@ -197,8 +204,10 @@ impl Sched {
             return 0;
         };
         held.counters.polls.add(1);
+        let begin = trace::begin();
         let ready = seat.poll_now(now);
         let n = ready.len();
+        held.trace(|| Event::new(Kind::Poll, n as u64, trace::ticks_since(begin)));
         self.enqueue_all(held, ready.drain());
         n
     }
@@ -210,6 +219,7 @@ impl Sched {
         if of.timers.next() > now {
             return 0;
         }
+        let begin = trace::begin();
         let mut ready = std::mem::take(&mut held.local().ready);
         ready.run_timers_of(of.id);
         let mut ran = 0;
@@ -230,6 +240,13 @@ impl Sched {
         }
         ready.settle();
         held.counters.timers.add(ran as u64);
+        held.trace(|| {
+            Event::new(
+                Kind::Timers,
+                trace::timers(ran, of.id),
+                trace::ticks_since(begin),
+            )
+        });
         let n = ready.len();
         self.enqueue_all(held, ready.drain());
         held.local().ready = ready;
@@ -258,13 +275,19 @@ impl Sched {
                 {
                     return Some(g);
                 }
+                let before = held.local().queue.len();
                 match victim.stealer.steal_half(&held.local().queue) {
-                    Ok(Some(g)) => return Some(g),
+                    Ok(Some(g)) => {
+                        let stolen = held.local().queue.len() - before + 1;
+                        held.trace(|| Event::new(Kind::Steal, victim.id.into(), stolen as u64));
+                        return Some(g);
+                    }
                     Ok(None) => {}
                     // It isn't empty: a further round tries again.
                     Err(Contended) => hint::spin_loop(),
                 }
                 if last && let Some(g) = steal_next(victim) {
+                    held.trace(|| Event::new(Kind::StealNext, victim.id.into(), 0));
                     return Some(g);
                 }
             }
@@ -283,11 +306,19 @@ impl Sched {
             return self.acquire_spinning(m);
         }
         let mut seat = self.poller.sit()?;
+        let begin = trace::begin();
         let ready = seat.poll_blocking(|| self.next_timer());
+        trace::unowned(m.id, || {
+            let ticks = trace::ticks_since(begin);
+            Event::new(Kind::PollBlocking, ready.len() as u64, ticks)
+        });
         let Some(mut held) = self.acquire_p(m.id) else {
             self.shared.polls.add(1);
             let n = ready.len();
             for next in ready.drain() {
+                trace::unowned(m.id, || {
+                    Event::new(Kind::Ready, next.g.id(), Queue::Global as u64)
+                });
                 self.global.push(next.g);
             }
             drop(seat);
@@ -315,9 +346,16 @@ impl Sched {
     fn acquire_spinning(&self, m: &'static M) -> Option<Held> {
         let held = self.acquire_p(m.id)?;
         if self.idle.try_spin(u32::MAX) {
-            m.spinning.set(true);
+            self.spin(m, &held);
         }
         Some(held)
+    }
+
+    /// `m`, which holds a P, spins; the count of spinning Ms has been raised for it.
+    fn spin(&self, m: &M, held: &Held) {
+        if !m.spinning.replace(true) {
+            held.trace(|| Event::new(Kind::Spin, m.id.into(), 0));
+        }
     }
 }
 

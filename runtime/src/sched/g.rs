@@ -48,7 +48,10 @@ const PLAIN: u64 = 1 << 63;
 #[repr(C, align(16))]
 pub(crate) struct G {
     pub(crate) status: GStatus,
-    class: Cell<Option<SizeClass>>,
+    class: Cell<SizeClass>,
+    /// Its place among those whose time in the queue is taken (`prim::latency`), or 0. Touched only by whoever queues it,
+    /// or has taken it out of a queue.
+    pub(crate) timed: Cell<u8>,
     /// Inherited by what it spawns. Atomic because observers read it at any time.
     tag: AtomicU16,
     pub(crate) wait: WaitWord,
@@ -188,7 +191,7 @@ impl G {
         payload: Payload,
         location: &'static Location<'static>,
     ) {
-        self.class.set(Some(class));
+        self.class.set(class);
         self.set_tag(tag);
         // The slot's last goroutine has lost its number: whoever still unparks it fails over this.
         self.wait.retire();
@@ -243,9 +246,9 @@ impl G {
         unsafe { location.as_ref() }
     }
 
-    /// Its stack's size class.
+    /// A goroutine's stack's size class.
     pub(crate) fn class(&self) -> SizeClass {
-        self.class.get().expect("a spawned goroutine has a class")
+        self.class.get()
     }
 
     /// What `testing` counts it under.

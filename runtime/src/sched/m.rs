@@ -18,6 +18,7 @@
 
 use crate::prim::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::prim::rng::Rng;
+use crate::prim::trace::{self as events, Event, Kind};
 use crate::prim::{CachePadded, Mutex, Parker, Unparker};
 use crate::sched::g::{G, GRef};
 use crate::sched::p::{Held, P};
@@ -160,6 +161,7 @@ impl M {
     pub(crate) fn end_blocking(&self) -> bool {
         match self.enter() {
             Some(held) => {
+                held.trace(|| Event::new(Kind::Unblock, self.goroutine_id(), self.id.into()));
                 self.leave_as(held, PState::User, false);
                 true
             }
@@ -180,6 +182,11 @@ impl M {
     pub(crate) fn set_curg(&self, g: Option<GRef>) {
         let g = g.map_or(ptr::null_mut(), |g| g.addr() as *mut G);
         self.curg.store(g, Ordering::Relaxed);
+    }
+
+    /// The number of the goroutine it runs, for a trace.
+    pub(crate) fn goroutine_id(&self) -> u64 {
+        self.curg().map_or(0, |g| g.id())
     }
 
     /// Blocks the thread until unparked; may return early. Only by its own thread.
@@ -213,6 +220,7 @@ impl M {
             if let Some(mail) = self.take_mail() {
                 return mail;
             }
+            events::unowned(self.id, || Event::new(Kind::Asleep, self.id.into(), 0));
             self.park_thread();
         }
     }
@@ -228,9 +236,14 @@ impl M {
             self.spinning.set(true);
         }
         let g = self.mail_g.load(Ordering::Relaxed);
+        // SAFETY: `send` got a `Held` by value and left the P in SCHED with this M as its owner.
+        let held = unsafe { Held::new(&*p) };
+        held.trace(|| {
+            let spinning = self.spinning.get().into();
+            Event::new(Kind::Start, self.id.into(), spinning)
+        });
         Some(Mail {
-            // SAFETY: `send` got a `Held` by value and left the P in SCHED with this M as its owner.
-            held: unsafe { Held::new(&*p) },
+            held,
             // SAFETY: `send` stored a slot's address or 0.
             first: (g != 0).then(|| unsafe { GRef::from_addr(g) }),
         })

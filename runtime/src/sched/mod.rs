@@ -55,6 +55,7 @@ pub(crate) mod start;
 pub(crate) mod sysmon;
 pub(crate) mod tags;
 pub(crate) mod timers;
+pub(crate) mod trace;
 pub(crate) mod waiter;
 
 pub(crate) use start::{sched, started};
@@ -62,6 +63,7 @@ pub(crate) use start::{sched, started};
 use crate::prim::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::prim::config::{MAX_GOROUTINES, MAX_PROCS, Migrate, Settings};
 use crate::prim::counters::SharedCounters;
+use crate::prim::trace::{self as events, Event, Kind, Queue};
 use crate::prim::{CachePadded, Mutex, warn};
 use crate::state::idle::Idle;
 use crate::state::join::ResultOf;
@@ -118,6 +120,11 @@ pub(crate) struct SpawnRequest {
 }
 
 impl SpawnRequest {
+    /// What a trace says of it.
+    fn event(&self, kind: Kind, id: u64) -> Event {
+        Event::new(kind, id, std::ptr::from_ref(self.location) as usize as u64)
+    }
+
     /// Writes it into a free slot.
     ///
     /// # Safety
@@ -234,6 +241,7 @@ impl Sched {
             self.stop_p(held);
             return;
         }
+        held.trace(|| Event::new(Kind::Idle, held.status.load().m().into(), 0));
         self.list_p(&mut lists, held.p());
         // `held` is given up by the status that `list_p` stored.
     }
@@ -257,11 +265,16 @@ impl Sched {
         p.refresh_clock();
         self.sysmon.ring();
         // SAFETY: the P was idle, and the list's lock gives it to one taker.
-        Some(unsafe { Held::new(p) })
+        let held = unsafe { Held::new(p) };
+        if m != 0 {
+            held.trace(|| Event::new(Kind::Start, m.into(), 0));
+        }
+        Some(held)
     }
 
     /// Takes a P out of use: it is beyond `procs`.
     pub(crate) fn stop_p(&self, mut held: Held) {
+        held.trace(|| Event::new(Kind::Stopped, 0, 0));
         let mut moved = false;
         if let Some(g) = held.runnext.take() {
             self.global.push(g);
@@ -337,7 +350,7 @@ impl Sched {
         first: Option<GRef>,
     ) {
         match m {
-            Some(m) => m.send(held, spinning, first),
+            Some(m) => send(m, held, spinning, first),
             // A thread inherits the niceness of the one that starts it, and whatever a locked
             // goroutine has done to its own.
             None if current::try_m().is_some_and(M::is_special) => {
@@ -383,7 +396,7 @@ impl Sched {
     pub(crate) fn migrate(&self, held: Held, g: GRef) -> Result<(), Held> {
         let m = self.lists.lock().ms.pop();
         match m {
-            Some(m) => m.send(held, false, Some(g)),
+            Some(m) => send(m, held, false, Some(g)),
             None => start::start_thread(self, held, false, Some(g)).map_err(|(held, _)| held)?,
         }
         Ok(())
@@ -431,11 +444,15 @@ impl Sched {
             && let Some(mut held) = m.enter()
         {
             held.counters.wakeups.add(1);
+            held.trace(|| Event::new(Kind::Ready, g.id(), Queue::Next as u64));
             let more = held.put_next(g);
             self.leave_with_work(m, held, more);
             return;
         }
         self.shared.wakeups.add(1);
+        events::unowned(current::number(), || {
+            Event::new(Kind::Ready, g.id(), Queue::Global as u64)
+        });
         self.enqueue_global(g);
     }
 
@@ -464,6 +481,8 @@ impl Sched {
     pub(crate) fn enqueue_all(&self, held: &mut Held, ready: impl Iterator<Item = Upcoming>) {
         let mut n = 0;
         for next in ready {
+            held.trace(|| Event::new(Kind::Ready, next.g.id(), Queue::Local as u64));
+            held.readied(next.g);
             held.local().queue.push_upcoming(next);
             n += 1;
         }
@@ -501,6 +520,7 @@ impl Sched {
             // SAFETY: the slot was taken from a free list.
             unsafe { request.fill(g, id, class, tag) };
             held.counters.spawned.add(1);
+            held.trace(|| request.event(Kind::Create, id));
             let more = held.put_next(g);
             self.leave_with_work(m, held, more);
             return Ok((g, id));
@@ -508,6 +528,7 @@ impl Sched {
         let made = self
             .make(class, tag, &request)
             .inspect_err(|_| tag.uncount())?;
+        events::unowned(current::number(), || request.event(Kind::Create, made.1));
         self.enqueue_global(made.0);
         Ok(made)
     }
@@ -522,7 +543,8 @@ impl Sched {
     pub(crate) fn make_detached(&self, request: &SpawnRequest) -> io::Result<GRef> {
         self.admit()?;
         let class = request.class.unwrap_or(self.stack_class);
-        let (g, _) = self.make(class, Tag::NONE, request)?;
+        let (g, id) = self.make(class, Tag::NONE, request)?;
+        events::unowned(current::number(), || request.event(Kind::Made, id));
         let result = g.join.detach();
         debug_assert_eq!(result, ResultOf::Theirs, "it hasn't run yet");
         Ok(g)
@@ -585,4 +607,14 @@ impl Sched {
             arena::put(g);
         }
     }
+}
+
+/// Hands a P to an M that waits for mail, and wakes it: [`M::send`], whose contract this has.
+pub(crate) fn send(m: &M, held: Held, spinning: bool, first: Option<GRef>) {
+    held.trace(|| {
+        let first = first.map_or(0, |g| g.id());
+        let sent = events::sent(current::number(), spinning, first);
+        Event::new(Kind::Sent, m.id.into(), sent)
+    });
+    m.send(held, spinning, first);
 }

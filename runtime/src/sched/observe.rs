@@ -6,6 +6,7 @@ use crate::prim::arch::Registers;
 use crate::prim::atomic::Ordering;
 use crate::prim::clock;
 use crate::prim::counters::{GoroutineMetrics, Metrics, ProcMetrics, StackMetrics, ThreadMetrics};
+use crate::prim::latency::Latencies;
 use crate::sched::Sched;
 use crate::sched::g::GRef;
 use crate::sched::reason::WaitReason;
@@ -64,15 +65,17 @@ impl Sched {
         let procs = self.procs();
         let mut others = self.shared.get();
         let mut in_use = Vec::with_capacity(procs as usize);
+        let mut sched_latency = Latencies::default();
         for p in self.all_ps() {
             let counts = p.counters.get();
+            p.latency.add_to(&mut sched_latency);
             if p.id >= procs {
                 others += counts;
                 continue;
             }
             in_use.push(ProcMetrics {
                 id: p.id as usize,
-                queued: p.stealer.len() + usize::from(p.runnext.is_some()),
+                queued: p.queued(),
                 timers: p.timers.len(),
                 counts,
             });
@@ -92,6 +95,7 @@ impl Sched {
                 mapped: stacks.mapped,
                 trimmed: stacks.trimmed,
             },
+            sched_latency,
         }
     }
 

@@ -12,7 +12,11 @@
 use crate::prim::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::prim::clock;
 use crate::prim::counters::PCounters;
+use crate::prim::latency::{self, Histogram};
 use crate::prim::rng::Rng;
+use crate::prim::trace::ring::Ring;
+use crate::prim::trace::stamp::Stamp;
+use crate::prim::trace::{self, Event, When};
 use crate::sched::arena::FreeList;
 use crate::sched::g::GRef;
 use crate::sched::queue::{self, LocalQueue, LocalStealer, RunNext};
@@ -48,6 +52,9 @@ pub(crate) struct P {
     pub(crate) stealer: LocalStealer,
     pub(crate) timers: Timers,
     pub(crate) counters: PCounters,
+    pub(crate) latency: Histogram,
+    /// Written through `Held::trace`.
+    pub(crate) events: Ring,
     local: UnsafeCell<Local>,
 }
 
@@ -67,6 +74,8 @@ pub(crate) struct Local {
     pub(crate) tick: u32,
     /// The last reactor poll by this P.
     pub(crate) polled: u64,
+    /// Goroutines made ready until the next one whose time in the queue is taken.
+    pub(crate) untimed: u32,
     pub(crate) next_id: u64,
     pub(crate) last_id: u64,
     /// Kept to spare an allocation per batch of timers or events.
@@ -87,6 +96,8 @@ impl P {
             stealer,
             timers: Timers::new(),
             counters: PCounters::new(),
+            latency: Histogram::new(),
+            events: Ring::new(),
             local: UnsafeCell::new(Local {
                 queue,
                 free: FreeList::new(),
@@ -94,6 +105,7 @@ impl P {
                 rng: Rng::new(u64::from(id) + 1),
                 tick: 0,
                 polled: 0,
+                untimed: latency::EVERY,
                 next_id: 0,
                 last_id: 0,
                 ready: ReadyList::new(),
@@ -104,6 +116,11 @@ impl P {
     /// Does it have goroutines to run?
     pub(crate) fn has_work(&self) -> bool {
         self.runnext.is_some() || !self.stealer.is_empty()
+    }
+
+    /// Goroutines in its queue, the one to run next included.
+    pub(crate) fn queued(&self) -> usize {
+        self.stealer.len() + usize::from(self.runnext.is_some())
     }
 
     /// Is it late with its timers? They are others' business only then: with timers due every few microseconds two
@@ -187,12 +204,74 @@ impl Held {
         id
     }
 
+    /// Records an event if a trace is running.
+    #[inline(always)]
+    pub(crate) fn trace(&self, event: impl FnOnce() -> Event) {
+        if trace::on() {
+            self.record(event(), true);
+        }
+    }
+
+    /// As [`trace`](Held::trace), if another event of this P follows at once: that one's time is this one's as well.
+    #[inline(always)]
+    pub(crate) fn trace_soon(&self, event: impl FnOnce() -> Event) {
+        if trace::on() {
+            self.record(event(), false);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn record(&self, event: Event, timed: bool) {
+        let when = if timed {
+            When::At(Stamp::now())
+        } else {
+            When::Soon
+        };
+        self.p.events.push(event.pack(when));
+    }
+
+    /// `g` is about to be queued: one of so many has its time in the queue taken.
+    #[inline(always)]
+    pub(crate) fn readied(&mut self, g: GRef) {
+        let local = self.local();
+        local.untimed -= 1;
+        if local.untimed == 0 {
+            self.take_time(g);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_time(&mut self, g: GRef) {
+        let local = self.local();
+        local.untimed = latency::EVERY;
+        let hint = local.rng.below(usize::from(u8::MAX));
+        g.timed.set(latency::take_place(clock::now(), hint));
+    }
+
+    /// `g` was taken out of a queue and is about to run.
+    #[inline(always)]
+    pub(crate) fn note_latency(&self, g: GRef) {
+        if g.timed.get() != 0 {
+            self.count_latency(g);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_latency(&self, g: GRef) {
+        let since = latency::give_back(g.timed.replace(0));
+        self.p.latency.add(clock::now().saturating_sub(since));
+    }
+
     /// Makes `g` the goroutine that runs next here; the one it displaces goes to the queue. `true`:
     /// there is now more than a lone `runnext`, so the caller tells the idle (`Sched::submitted`).
     #[inline]
     #[must_use]
     #[doc(alias = "runqput")]
     pub(crate) fn put_next(&mut self, g: GRef) -> bool {
+        self.readied(g);
         match self.p.runnext.replace(g) {
             None => false,
             Some(displaced) => {

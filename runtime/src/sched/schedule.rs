@@ -16,13 +16,14 @@ use crate::coroutine::Suspend;
 use crate::prim::arch;
 use crate::prim::atomic::{AtomicBool, Ordering};
 use crate::prim::config::PanicPolicy;
+use crate::prim::trace::{self, Event, Kind, Queue, Turn};
 use crate::prim::warn;
 use crate::sched::find::Found;
 use crate::sched::g::{GFiber, GRef, Run, WaitInfo};
 use crate::sched::m::{M, Mail};
 use crate::sched::p::Held;
 use crate::sched::waiter::Waiter;
-use crate::sched::{Sched, arena, current, sched};
+use crate::sched::{Sched, arena, current, sched, send};
 use crate::stack::{self, Stack};
 use crate::state::gstatus::Parked;
 use crate::state::pstatus::PState;
@@ -94,7 +95,7 @@ impl Sched {
         }
         if let Some(owner) = self.locked_to(g) {
             if !std::ptr::eq(owner, m) {
-                owner.send(held, false, Some(g));
+                send(owner, held, false, Some(g));
                 return Placed::Elsewhere;
             }
         // SAFETY: it has a fiber, and we took it out of a queue.
@@ -126,6 +127,8 @@ impl Sched {
                 None => return After::Loop(Some(held)),
             },
         };
+        held.note_latency(g);
+        let mut turn = if inherit { Turn::Next } else { Turn::Queued };
         loop {
             // SAFETY: the fiber is bound, and this M holds the goroutine.
             let run = unsafe { fiber.data() };
@@ -136,6 +139,7 @@ impl Sched {
                 held.slices.store(slices.wrapping_add(1), Ordering::Relaxed);
             }
             held.counters.runs.add(1);
+            held.trace(|| Event::new(Kind::Run, g.id(), trace::switch(m.id, turn)));
             g.status.set_running();
             m.set_curg(Some(g));
             m.leave_as(held, PState::User, true);
@@ -159,7 +163,7 @@ impl Sched {
                         return self.stop_locked(m, now_held, None);
                     }
                     (Parked::Waiting, now_held) => return After::Loop(now_held),
-                    (Parked::Notified, Some(still)) => held = still,
+                    (Parked::Notified, Some(still)) => (held, turn) = (still, Turn::Again),
                     (Parked::Notified, None) => {
                         g.status.set_runnable();
                         if locked {
@@ -180,6 +184,7 @@ impl Sched {
     fn requeue(&self, held: Option<Held>, g: GRef) -> Option<Held> {
         match held {
             Some(mut held) if !self.migrates() => {
+                held.readied(g);
                 held.local().queue.push(g);
                 if held.runnext.is_some() {
                     self.submitted_by_p();
@@ -215,6 +220,11 @@ impl Sched {
     fn exit(&self, m: &'static M, mut held: Option<Held>, g: GRef, fiber: GFiber) -> After {
         // SAFETY: the goroutine has returned, and this M holds it.
         let (locked, stack) = unsafe { (fiber.data().locks.get() > 0, fiber.unbind()) };
+        let exit = || Event::new(Kind::Exit, g.id(), 0);
+        match &held {
+            Some(held) => held.trace_soon(exit),
+            None => trace::unowned(m.id, exit),
+        }
         if let Some(stack) = self.offer_stack(stack) {
             match &mut held {
                 Some(held) => held.local().stacks.put(stack),
@@ -240,11 +250,17 @@ impl Sched {
             match &mut held {
                 Some(held) if !self.migrates() => {
                     held.counters.wakeups.add(1);
+                    held.trace_soon(|| Event::new(Kind::Ready, joiner.id(), Queue::Next as u64));
                     if held.put_next(joiner) {
                         self.submitted_by_p();
                     }
                 }
-                _ => self.enqueue_global(joiner),
+                _ => {
+                    trace::unowned(m.id, || {
+                        Event::new(Kind::Ready, joiner.id(), Queue::Global as u64)
+                    });
+                    self.enqueue_global(joiner);
+                }
             }
         }
         if locked {
@@ -341,10 +357,29 @@ pub(crate) fn suspend_current(m: &M, g: GRef, why: Suspend) {
         if why != Suspend::Yield {
             held.counters.parks.add(1);
         }
+        // The next goroutine's turn follows at once, or the P's search for one.
+        held.trace_soon(|| suspension(g, why));
         // The loop takes it over: `M::resume_held`.
         let _taken_over = held;
+    } else {
+        trace::unowned(m.id, || suspension(g, why));
     }
     g.suspend_at(arch::stack_pointer());
     // SAFETY: the caller is this goroutine, so it runs on this fiber's stack.
     unsafe { fiber.suspend(why) };
+}
+
+/// What a trace says of it. Must be called on the goroutine.
+#[cold]
+#[inline(never)]
+pub(crate) fn suspension(g: GRef, why: Suspend) -> Event {
+    match why {
+        Suspend::Yield => Event::new(Kind::Yield, g.id(), 0),
+        Suspend::WaitForP => Event::new(Kind::WaitForP, g.id(), 0),
+        Suspend::Park => {
+            // SAFETY: the caller is this goroutine.
+            let (reason, ..) = unsafe { g.run() }.wait.get();
+            Event::new(Kind::Park, g.id(), reason as u64)
+        }
+    }
 }

@@ -8,10 +8,11 @@
 //! Next in the reading order: `blocking`, where a P leaves its M.
 
 use crate::prim::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::prim::trace::{self, Event, Kind, Queue};
 use crate::prim::{Mutex, clock, warn};
-use crate::sched::Sched;
 use crate::sched::g::GRef;
 use crate::sched::p::Held;
+use crate::sched::{Sched, current};
 use crate::stack::{self, SizeClass, Stack, StackError};
 use crate::state::gstatus::Readied;
 use std::collections::VecDeque;
@@ -78,6 +79,9 @@ impl Sched {
         drop(list);
         // It has no M yet that it could block.
         if g.status.ready(|| ()) == Readied::Enqueue {
+            trace::unowned(current::number(), || {
+                Event::new(Kind::Ready, g.id(), Queue::Global as u64)
+            });
             self.enqueue_global(g);
         }
         true

@@ -6,10 +6,11 @@ use crate::dump::sigquit;
 use crate::prim::atomic::Ordering;
 use crate::prim::config::{self, Config, ConfigError, Guard, Settings};
 use crate::prim::warn;
+use crate::prim::trace::{self as events, Event, Kind};
 use crate::sched::g::{GRef, Run};
 use crate::sched::m::M;
 use crate::sched::p::Held;
-use crate::sched::{Sched, current, sysmon};
+use crate::sched::{Sched, current, send, sysmon, trace};
 use crate::stack::fault::Culprit;
 use crate::stack::{self, GuardKind, SizeClass, StackConfig};
 use once_cell::sync::OnceCell;
@@ -59,18 +60,27 @@ pub(crate) enum Failed {
 
 /// Starts the scheduler.
 pub(crate) fn try_start(config: Config) -> Result<(), Failed> {
+    let mut trace = None;
     let mut fresh = false;
     let sched = SCHED.get_or_try_init(|| {
         fresh = true;
         let settings = config
             .resolve(config::process_env)
             .map_err(Failed::Config)?;
+        if let Some(path) = &settings.trace {
+            let file = trace::create(path);
+            trace = Some(file.map_err(|error| Failed::Config(ConfigError::trace(path, &error)))?);
+        }
         Ok(prepare(settings))
     })?;
     if !fresh {
         return Err(Failed::Running);
     }
-    run(sched).map_err(Failed::Thread)
+    run(sched).map_err(Failed::Thread)?;
+    match trace {
+        Some(file) => trace::start_configured(sched, file).map_err(Failed::Thread),
+        None => Ok(()),
+    }
 }
 
 fn prepare(settings: Settings) -> Sched {
@@ -127,7 +137,7 @@ pub(crate) fn start_thread(
         .spawn(move || thread_main(m));
     match started {
         Ok(_) => {
-            m.send(held, spinning, first);
+            send(m, held, spinning, first);
             Ok(())
         }
         Err(error) => {
@@ -142,9 +152,11 @@ fn thread_main(m: &'static M) {
     let _alt_stack = stack::fault::alt_stack();
     m.tid.store(sysmon::sys::gettid(), Ordering::Relaxed);
     current::set(Some(m));
+    events::unowned(m.id, || Event::new(Kind::MStart, m.id.into(), 0));
     let mail = m.wait_for_mail();
     sched.run_m(m, mail);
     current::set(None);
+    events::unowned(m.id, || Event::new(Kind::MEnd, m.id.into(), 0));
     // One that sysmon marks from here on belongs to the M's next thread, which ends at once for it.
     if m.burning.swap(false, Ordering::Relaxed) {
         sched.sysmon.burner_ended();

@@ -36,10 +36,11 @@
 pub(crate) mod sys;
 
 use crate::prim::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::prim::trace::{self, Event, Kind, Queue, who};
 use crate::prim::{Condvar, Mutex, clock, warn};
 use crate::sched::m::M;
 use crate::sched::p::{ASKED, Held, P};
-use crate::sched::{Sched, arena};
+use crate::sched::{Sched, arena, send};
 use crate::stack::{self, TRIM_MARGIN};
 use crate::state::pstatus::{PState, PWord};
 use std::io;
@@ -263,7 +264,15 @@ impl Sysmon {
             return;
         };
         let mut n = 0;
-        for next in seat.poll_now(now).drain() {
+        let begin = trace::begin();
+        let ready = seat.poll_now(now);
+        trace::unowned(who::SYSMON, || {
+            Event::new(Kind::Poll, ready.len() as u64, trace::ticks_since(begin))
+        });
+        for next in ready.drain() {
+            trace::unowned(who::SYSMON, || {
+                Event::new(Kind::Ready, next.g.id(), Queue::Global as u64)
+            });
             sched.global.push(next.g);
             n += 1;
         }
@@ -357,6 +366,9 @@ impl Sysmon {
     /// have it.
     fn move_runnext(&self, p: &P) {
         if let Some(g) = p.runnext.take() {
+            trace::unowned(who::SYSMON, || {
+                Event::new(Kind::MoveNext, p.id.into(), g.id())
+            });
             self.sched.enqueue_global(g);
         }
     }
@@ -398,6 +410,15 @@ impl Sysmon {
         }
         // SAFETY: the compare-exchange took the P to SCHED, so it is ours.
         let mut held = unsafe { Held::new(p) };
+        held.trace(|| {
+            let kind = if blocked {
+                Kind::TookBlocked
+            } else {
+                Kind::TookHog
+            };
+            let g = m.map_or(0, M::goroutine_id);
+            Event::new(kind, word.m().into(), g)
+        });
         p.refresh_clock();
         if blocked {
             self.last_blocked = now;
@@ -422,9 +443,11 @@ impl Sysmon {
             && let Some(mut seat) = sched.poller.sit()
         {
             for next in seat.poll_now(held.clock()).drain() {
+                held.trace(|| Event::new(Kind::Ready, next.g.id(), Queue::Local as u64));
                 held.local().queue.push_upcoming(next);
             }
         }
+        held.trace(|| Event::new(Kind::MakeWay, waiting.len() as u64, 0));
         for g in waiting {
             sched.global.push(g);
         }
@@ -522,7 +545,7 @@ impl Sysmon {
         for _ in 0..sched.global.len() {
             let Some(g) = sched.global.pop() else { break };
             if let Some(m) = sched.locked_to(g) {
-                return m.send(held, false, Some(g));
+                return send(m, held, false, Some(g));
             }
             sched.global.push(g);
         }
@@ -544,6 +567,9 @@ impl Sysmon {
 /// Asks the goroutine on `p` to give the processor up at its next switch point.
 #[doc(alias = "preemptone")]
 fn ask(p: &P) {
+    if !p.preempt.load(Ordering::Relaxed) {
+        trace::unowned(who::SYSMON, || Event::new(Kind::Ask, p.id.into(), 0));
+    }
     ASKED.store(true, Ordering::Relaxed);
     p.preempt.store(true, Ordering::Relaxed);
 }

@@ -3,6 +3,7 @@
 use crate::park;
 use crate::sched::current;
 use crate::sched::g::GRef;
+use crate::sched::trace;
 use std::fmt;
 use std::sync::Arc;
 
@@ -86,6 +87,7 @@ pub fn current() -> Goroutine {
 /// Names the goroutine that calls; done once, before its closure runs.
 pub(crate) fn set_name(name: Arc<str>) {
     if let Some(g) = current::goroutine() {
+        trace::name(g.id(), &name);
         // SAFETY: the caller is this goroutine.
         let _ = unsafe { g.run() }.name.set(name);
     }

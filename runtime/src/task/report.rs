@@ -15,7 +15,7 @@ use crate::dump::{self, sigquit};
 use crate::prim::atomic::Ordering;
 use crate::prim::counters::Counts;
 use crate::sched::sysmon::sys;
-use crate::sched::{Sched, sched};
+use crate::sched::{Sched, sched, trace};
 use crate::state::gstatus::WAITING;
 use crate::task::block_on;
 use once_cell::sync::OnceCell;
@@ -68,6 +68,7 @@ fn all_asleep(sched: &Sched, in_run: &[u32]) -> bool {
     ours.extend_from_slice(in_run);
     ours.push(sched.sysmon.tid.load(Ordering::Relaxed));
     ours.push(sigquit::TID.load(Ordering::Relaxed));
+    ours.push(trace::tid());
     if sys::other_threads(&ours) {
         return false;
     }

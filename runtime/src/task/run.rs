@@ -2,7 +2,7 @@
 
 use crate::local;
 use crate::sched::sysmon::sys;
-use crate::sched::{current, sched};
+use crate::sched::{current, sched, trace};
 use crate::task::builder::Builder;
 use crate::task::join::{Outcome, catch};
 use crate::task::report;
@@ -120,6 +120,7 @@ where
         }
     };
     forget(tid);
+    trace::stop_configured();
     match end.expect("waited until there was one") {
         End::Returned(Ok(value)) => value,
         End::Returned(Err(payload)) => resume_unwind(payload),

@@ -29,6 +29,7 @@ fn nothing_said_gives_the_defaults() {
             guard: Guard::Auto,
             panic: PanicPolicy::Isolate,
             dump: false,
+            trace: None,
         }
     );
 }
@@ -47,6 +48,7 @@ fn every_setting_can_come_from_the_environment() {
             ("CORIO_GUARD", "mprotect"),
             ("CORIO_PANIC", "ABORT"),
             ("CORIO_DUMP", "1"),
+            ("CORIO_TRACE", "a b.json"),
         ]))
         .unwrap();
     assert_eq!(
@@ -62,6 +64,7 @@ fn every_setting_can_come_from_the_environment() {
             guard: Guard::Mprotect,
             panic: PanicPolicy::Abort,
             dump: true,
+            trace: Some("a b.json".into()),
         }
     );
 }
