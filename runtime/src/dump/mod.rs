@@ -9,6 +9,8 @@
 //! trimming gave back, can't reach goroutines that block their M, and runs user code's destructors' neighbours
 //! in the middle of a dump. Stopping the world, as Go does: 100,000 stacks take a few hundred milliseconds,
 //! and nobody needs them all from one instant. So a dump is exact for each goroutine, and no snapshot of all.
+//!
+//! Next in the reading order: `timer`, the first of three small modules that everything that waits is built on.
 
 mod collect;
 mod groups;

@@ -1,6 +1,6 @@
 //! Looking at the scheduler without stopping it: metrics, and a list of all goroutines.
 //!
-//! Next in the reading order: `timer`, the first of three small modules that everything that waits is built on.
+//! Next in the reading order: `trace`: what happened, one event after the other.
 
 use crate::prim::arch::Registers;
 use crate::prim::atomic::Ordering;

@@ -26,7 +26,7 @@
 //! (hot splits, and foreign code doesn't probe for them); unmapping idle slabs (a single stack in use
 //! keeps its slab alive, and trimming already returns everything but address space and page tables).
 //!
-//! Next in the reading order: `coroutine`, which runs code on a stack.
+//! Next in the reading order: `walk`: how a stack is read from outside.
 
 pub(crate) mod fault;
 mod pool;

@@ -12,7 +12,7 @@
 //! Rejected: libunwind's and `backtrace`'s unwinders, which only walk the calling thread (from a signal handler,
 //! for another one's), and frame pointers, which neither std nor most programs have.
 //!
-//! Next in the reading order: `coroutine`.
+//! Next in the reading order: `coroutine`, which runs code on a stack.
 
 mod sys;
 

@@ -15,6 +15,8 @@
 //!
 //! Rejected: a format of our own, with a converter. It would be a tenth of the size, but nothing could be done with it
 //! before it is converted; and half of the work, finding out what belongs together, would be the same.
+//!
+//! Next in the reading order: `dump`: every goroutine, with its stack.
 
 mod collect;
 mod out;
