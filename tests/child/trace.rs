@@ -2,7 +2,7 @@
 
 use crate::Scenario;
 use corio::trace;
-use corio_tests::wait_until;
+use corio_tests::{gettid, threads, wait_until};
 use std::fs::File;
 use std::hint::spin_loop;
 use std::io::{self, ErrorKind, Write};
@@ -128,11 +128,13 @@ fn trace_hog(args: &[String]) {
             while !theirs.load(Ordering::Relaxed) {
                 spin_loop();
             }
+            gettid()
         });
         corio::spawn(move || flag.store(true, Ordering::Relaxed))
             .join()
             .unwrap();
-        hog.join().unwrap();
+        let burner = hog.join().unwrap();
+        wait_until("its thread ends", || !threads().contains(&burner));
     });
 }
 

@@ -442,7 +442,10 @@ impl Sysmon {
         if sched.poller.is_installed()
             && let Some(mut seat) = sched.poller.sit()
         {
-            for next in seat.poll_now(held.clock()).drain() {
+            let begin = trace::begin();
+            let ready = seat.poll_now(held.clock());
+            held.trace(|| Event::new(Kind::Poll, ready.len() as u64, trace::ticks_since(begin)));
+            for next in ready.drain() {
                 held.trace(|| Event::new(Kind::Ready, next.g.id(), Queue::Local as u64));
                 held.local().queue.push_upcoming(next);
             }

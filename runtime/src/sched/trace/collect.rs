@@ -114,6 +114,9 @@ impl<W: Write> Collector<W> {
             }
             let feed = &mut self.feeds[n];
             most = most.max(feed.read(p, &self.timeline, &mut self.items));
+            if last {
+                feed.end(p, self.timeline.now_ticks(), &mut self.items);
+            }
             dropped += feed.lost(p);
         }
         dropped += trace::take_unowned(&mut self.unowned);
@@ -213,6 +216,16 @@ impl Feed {
             }
         });
         n
+    }
+
+    /// There will be no next event that would say when the last ones were: it must have been just now.
+    fn end(&mut self, p: &P, ticks: i64, items: &mut Vec<Item>) {
+        let ticks = ticks.max(self.last);
+        items.extend(self.soon.drain(..).map(|event| Item {
+            ticks,
+            source: Source::P(p.id),
+            event,
+        }));
     }
 
     /// How many events were dropped since the last time.

@@ -53,6 +53,11 @@ impl Timeline {
         last.ticks
     }
 
+    /// The last mark, in ticks.
+    pub(super) fn now_ticks(&self) -> i64 {
+        self.marks[2].ticks
+    }
+
     /// The last mark, in ns.
     pub(super) fn now(&self) -> u64 {
         self.marks[2].ns
