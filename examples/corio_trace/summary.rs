@@ -9,9 +9,8 @@ use hdrhistogram::Histogram;
 
 use crate::read::{Error, Event};
 
-/// The tracks' `pid`s.
+/// The `pid` of the Ps' tracks.
 const PS: u32 = 1;
-const MS: u32 = 2;
 
 /// Durations: nanoseconds, with two digits.
 #[derive(Debug)]
@@ -181,32 +180,29 @@ impl Summary {
 
     fn end(&mut self, slice: &Slice, event: &Event<'_>) {
         let g = slice.g.map(|g| self.goroutines.entry(g).or_default());
-        match &*slice.cat {
+        let ns = match &*slice.cat {
             "run" => {
                 let ns = self.turns.add(slice.since, event.ts);
                 let proc = self.procs.entry(event.tid.saturating_sub(1)).or_default();
                 proc.ran += ns;
                 proc.turns += 1;
-                count(&mut self.ended, &event.args.end);
-                let Some(g) = g else { return };
-                g.ran += ns;
-                match &*event.args.end {
-                    "yield" => g.doing = Doing::Queued(event.ts, Why::Yielded),
-                    // Unless its waker, on another track, was quicker.
-                    "park" if !matches!(g.doing, Doing::Queued(..)) => {
-                        g.doing = Doing::Waiting(event.ts, event.args.reason.clone());
-                    }
-                    _ => {}
-                }
+                ns
             }
-            "nop" => {
-                let ns = self.without.add(slice.since, event.ts);
-                if let Some(g) = g {
-                    g.ran += ns;
-                }
-            }
-            "block" if event.pid == MS => {
+            "nop" => self.without.add(slice.since, event.ts),
+            "block" => {
                 self.blocking.add(slice.since, event.ts);
+                return;
+            }
+            _ => return,
+        };
+        count(&mut self.ended, &event.args.end);
+        let Some(g) = g else { return };
+        g.ran += ns;
+        match &*event.args.end {
+            "yield" => g.doing = Doing::Queued(event.ts, Why::Yielded),
+            // Unless its waker, on another track, was quicker.
+            "park" if !matches!(g.doing, Doing::Queued(..)) => {
+                g.doing = Doing::Waiting(event.ts, event.args.reason.clone());
             }
             _ => {}
         }

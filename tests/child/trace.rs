@@ -51,6 +51,13 @@ fn traced<T>(args: &[String], f: impl FnOnce() -> T) -> T {
     result
 }
 
+fn spin_for(time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        spin_loop();
+    }
+}
+
 fn trace_nothing(args: &[String]) {
     traced(args, || ());
 }
@@ -86,7 +93,9 @@ fn trace_pair(args: &[String]) {
         corio::spawn(move || pinged.iter().for_each(|()| pong.send(()).unwrap()));
         let start = Instant::now();
         let hits = corio::spawn(move || {
-            while start.elapsed() < Duration::from_millis(100) {
+            while start.elapsed() < Duration::from_millis(300) {
+                // Not so fast that it can't be written.
+                spin_for(Duration::from_micros(50));
                 ping.send(()).unwrap();
                 ponged.recv().unwrap();
             }
@@ -102,14 +111,7 @@ fn trace_steal(args: &[String]) {
         wait_until("something is stolen", || {
             let maker = corio::spawn(|| {
                 let all: Vec<_> = (0..50)
-                    .map(|_| {
-                        corio::spawn(|| {
-                            let start = Instant::now();
-                            while start.elapsed() < Duration::from_micros(100) {
-                                spin_loop();
-                            }
-                        })
-                    })
+                    .map(|_| corio::spawn(|| spin_for(Duration::from_micros(100))))
                     .collect();
                 all.into_iter().for_each(|g| g.join().unwrap());
             });
@@ -220,7 +222,7 @@ fn trace_in_the_middle(args: &[String]) {
     });
 }
 
-/// Goroutines that do a bit of everything until told to stop.
+/// Goroutines that do a bit of everything, with pauses so that it can be written, until told to stop.
 fn load() -> impl FnOnce() {
     let stop = Arc::new(AtomicBool::new(false));
     let theirs = Arc::clone(&stop);
@@ -233,11 +235,12 @@ fn load() -> impl FnOnce() {
                 while !stop.load(Ordering::Relaxed) {
                     match n % 4 {
                         0 => corio::yield_now(),
-                        1 => corio::sleep(Duration::from_micros(50)),
+                        1 => drop(corio::lock_os_thread()),
                         2 => corio::blocking(|| ()),
                         _ => corio::spawn(|| ()).join().unwrap(),
                     }
                     done.fetch_add(1, Ordering::Relaxed);
+                    corio::sleep(Duration::from_micros(50));
                 }
             })
         })
@@ -433,10 +436,7 @@ fn trace_latency(_: &[String]) {
     // 2,000 wait behind one that keeps the only P for 2 ms.
     let hog = corio::spawn(|| {
         let all: Vec<_> = (0..2000).map(|_| corio::spawn(|| ())).collect();
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(2) {
-            spin_loop();
-        }
+        spin_for(Duration::from_millis(2));
         all.into_iter().for_each(|g| g.join().unwrap());
     });
     hog.join().unwrap();

@@ -154,7 +154,7 @@ fn trace_of_a_thread_shows_whom_it_wakes() {
         names.iter().any(|name| name.ends_with("(thread)")),
         "{names:?}"
     );
-    assert!(trace.turns_from("global queue") >= 10);
+    assert!(trace.turns_from("global queue") > 0);
 }
 
 #[test]

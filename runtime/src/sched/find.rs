@@ -159,8 +159,8 @@ impl Sched {
             .global
             .take_share(&held.local().queue, self.procs() as usize)?;
         held.counters.global_gets.add(1);
-        let taken = held.local().queue.len() - before + 1;
-        held.trace(|| Event::new(why, taken as u64, 0));
+        let after = held.local().queue.len();
+        held.trace(|| Event::new(why, gained(before, after), 0));
         if !held.local().queue.is_empty() {
             self.submitted_by_p();
         }
@@ -278,8 +278,10 @@ impl Sched {
                 let before = held.local().queue.len();
                 match victim.stealer.steal_half(&held.local().queue) {
                     Ok(Some(g)) => {
-                        let stolen = held.local().queue.len() - before + 1;
-                        held.trace(|| Event::new(Kind::Steal, victim.id.into(), stolen as u64));
+                        let after = held.local().queue.len();
+                        held.trace(|| {
+                            Event::new(Kind::Steal, victim.id.into(), gained(before, after))
+                        });
                         return Some(g);
                     }
                     Ok(None) => {}
@@ -357,6 +359,12 @@ impl Sched {
             held.trace(|| Event::new(Kind::Spin, m.id.into(), 0));
         }
     }
+}
+
+/// How many goroutines were taken, for a trace: the one that is to run, and those that the queue has more of now. (Thieves
+/// may have taken some of these again.)
+fn gained(before: usize, after: usize) -> u64 {
+    1 + after.saturating_sub(before) as u64
 }
 
 /// Takes the victim's `runnext` if it stays there for a moment.

@@ -444,14 +444,12 @@ impl<W: Write> Render<W> {
             }
             Kind::Block => self.push(m, ns, Slice::Blocking(a)),
             Kind::Unblock => self.pop(m, ns, |slice| slice == Slice::Blocking(a)),
-            Kind::Yield | Kind::Park | Kind::WaitForP | Kind::Exit => {
-                if kind == Kind::Exit {
-                    self.forget(a);
-                }
-                let over =
-                    |slice| matches!(slice, Slice::Without(g) | Slice::Blocking(g) if g == a);
-                self.pop(m, ns, over)?;
-                self.pop(m, ns, over)
+            Kind::Yield => self.end_without(m, ns, a, "yield", WaitReason::None),
+            Kind::Park => self.end_without(m, ns, a, "park", WaitReason::from_u32(b as u32)),
+            Kind::WaitForP => self.end_without(m, ns, a, "waits for a P", WaitReason::None),
+            Kind::Exit => {
+                self.forget(a);
+                self.end_without(m, ns, a, "exit", WaitReason::None)
             }
             Kind::Asleep => self.push(m, ns, Slice::Asleep),
             Kind::MStart => self.instant(track, ns, "m", "M started").arg("m", a).end(),
@@ -551,12 +549,7 @@ impl<W: Write> Render<W> {
             return Ok(());
         }
         state.doing = Doing::Nothing;
-        let line = self.close(p_track(p), ns);
-        line.arg_text("end", how);
-        if why != WaitReason::None {
-            line.arg_text("reason", why.as_str());
-        }
-        line.end()
+        self.close_turn(p_track(p), ns, how, why)
     }
 
     /// Something other than a turn is over that took `dur` ns.
@@ -676,6 +669,33 @@ impl<W: Write> Render<W> {
             .arg("g", g)
             .arg_text("why", why)
             .end()
+    }
+
+    /// A goroutine that went on without a P gives its M back.
+    fn end_without(
+        &mut self,
+        m: u32,
+        ns: u64,
+        g: u64,
+        how: &str,
+        why: WaitReason,
+    ) -> io::Result<()> {
+        self.pop(m, ns, |slice| slice == Slice::Blocking(g))?;
+        let state = self.ms.entry(m).or_default();
+        match state.open.pop_if(|slice| *slice == Slice::Without(g)) {
+            Some(_) => self.close_turn(m_track(m), ns, how, why),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the slice of a goroutine's turn.
+    fn close_turn(&mut self, track: Track, ns: u64, how: &str, why: WaitReason) -> io::Result<()> {
+        let line = self.close(track, ns);
+        line.arg_text("end", how);
+        if why != WaitReason::None {
+            line.arg_text("reason", why.as_str());
+        }
+        line.end()
     }
 
     /// Opens a slice on an M's track.
