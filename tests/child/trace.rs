@@ -194,6 +194,8 @@ fn trace_global_tick(args: &[String]) {
 
 /// A thread of the program's that wakes goroutines and waits for them.
 fn trace_plain_thread(args: &[String]) {
+    // From now on it has an M.
+    corio::current();
     traced(args, || {
         let (tx, rx) = corio::channel::unbounded();
         let (answer, answers) = corio::channel::unbounded();

@@ -256,14 +256,16 @@ where
     let opening = Opening::new(sched);
     let control = Arc::new(Control::default());
     let theirs = Arc::clone(&control);
-    let thread = thread::Builder::new()
+    // Before there is the thread, which clears it when it ends.
+    flags::set(flags::TRACE);
+    let started = thread::Builder::new()
         .name("corio-trace".into())
         .spawn(move || {
             TID.store(sysmon::sys::gettid(), Ordering::Relaxed);
             let _off = Off;
             collect::collect(sched, writer, &opening, &theirs)
-        })?;
-    flags::set(flags::TRACE);
+        });
+    let thread = started.inspect_err(|_| flags::clear(flags::TRACE))?;
     *SESSION.lock() = Some(Session {
         control,
         thread,
