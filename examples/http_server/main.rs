@@ -83,7 +83,10 @@ fn main() -> ExitCode {
             .write_timeout(Duration::from_secs(10))
             .on_error(|conn, error| match error.kind() {
                 // Clients come and go.
-                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::TimedOut => {}
+                ErrorKind::ConnectionReset
+                | ErrorKind::BrokenPipe
+                | ErrorKind::TimedOut
+                | ErrorKind::UnexpectedEof => {}
                 _ => drop(writeln!(io::stderr(), "{conn}: {error}")),
             })
             .shutdown_on(&[SIGINT, SIGTERM], args.grace)
