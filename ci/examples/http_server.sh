@@ -205,6 +205,11 @@ serve http_server --root "$web" --self-signed "$logs/cert.pem"
 url=https://localhost:$port
 tls=(--cacert "$logs/cert.pem")
 check "http_server: HTTPS" fetched 'body { margin: 0 }' /style.css "${tls[@]}"
+negotiated() {
+    timeout 10 openssl s_client -connect "$host:$port" -alpn h2,http/1.1 </dev/null 2>&1 | tee "$logs/alpn.txt" | tail -3
+    grep -q '^ALPN protocol: http/1.1' "$logs/alpn.txt"
+}
+check "http_server: HTTPS, ALPN" negotiated
 check "http_server: HTTPS, 20 MB" whole "${tls[@]}"
 check "http_server: HTTPS, in chunks" counted "${tls[@]}"
 check "http_server: HTTPS, JSON back" fetched '{"bytes":9,"echo":{"a":[1]}}' /json/echo -d '{"a":[1]}' "${tls[@]}"
