@@ -177,6 +177,7 @@ check "http_server: HTTP/2 by surprise" answers 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\
 check "http_server: a header too large" \
     answers "GET / HTTP/1.1\r\nHost: a\r\nX: $(head -c 20000 /dev/zero | tr '\0' x)\r\n\r\n" 431
 check "http_server: half a request" slow
+check "http_server: hostile input, and 1,000 that never finish their request" withstands http --hold 1000
 check "http_server: wrk, 1,000 connections" wrk_load
 check "http_server: hey" hey_load
 check "http_server: port in use" refused "$target/release/examples/http_server" --addr "$host:$port"
@@ -204,6 +205,11 @@ serve http_server --root "$web" --self-signed "$logs/cert.pem"
 url=https://localhost:$port
 tls=(--cacert "$logs/cert.pem")
 check "http_server: HTTPS" fetched 'body { margin: 0 }' /style.css "${tls[@]}"
+negotiated() {
+    timeout 10 openssl s_client -connect "$host:$port" -alpn h2,http/1.1 </dev/null 2>&1 | tee "$logs/alpn.txt" | tail -3
+    grep -q '^ALPN protocol: http/1.1' "$logs/alpn.txt"
+}
+check "http_server: HTTPS, ALPN" negotiated
 check "http_server: HTTPS, 20 MB" whole "${tls[@]}"
 check "http_server: HTTPS, in chunks" counted "${tls[@]}"
 check "http_server: HTTPS, JSON back" fetched '{"bytes":9,"echo":{"a":[1]}}' /json/echo -d '{"a":[1]}' "${tls[@]}"
@@ -216,6 +222,7 @@ curl_fails() {
 }
 check "http_server: HTTPS, not trusted" curl_fails 60 "$url/"
 check "http_server: HTTPS, in the clear" curl_fails 1 "http://$host:$port/"
+check "http_server: HTTPS, hostile input" withstands https
 check "http_server: HTTPS, openssl s_client" bash -c "printf 'GET /plaintext HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' |
     timeout 10 openssl s_client -connect $host:$port -servername localhost -CAfile '$logs/cert.pem' -verify_return_error -quiet -ign_eof 2>/dev/null |
     grep -q 'Hello, World!'"

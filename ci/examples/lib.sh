@@ -69,6 +69,9 @@ stop() {
     echo "ok: SIG$signal: $(tail -1 "$server_log")"
 }
 
+# withstands CORPUS [ARGUMENT...]: the server that was started last is sent this protocol's hostile input (ci/hostile).
+withstands() { timeout 60 ci/hostile "$host" "$port" "$server_pid" "$@"; }
+
 # ask TEXT: sends the bytes (printf escapes) on one connection, prints what comes back.
 # -N: shut down our side after the last byte; -w 5: give up on a silent server.
 ask() {

@@ -40,6 +40,7 @@ check "tls_echo: TLS 1.1 is too old" too_old
 check "tls_echo: 5 MB, our client" by_ourselves
 check "tls_echo: a server that is not trusted" mistrust
 check "tls_echo: no TLS at all" bash -c "printf 'GET / HTTP/1.1\r\n\r\n' | nc -N -w 5 $host $port | od -An -tx1 | head -1 | grep -q '^ 15 03'"
+check "tls_echo: hostile input" withstands tls
 check "tls_echo: others go on" line
 check "tls_echo: port in use" refused "$target/release/examples/tls_echo" --addr "$host:$port" --self-signed "$cert"
 stop TERM

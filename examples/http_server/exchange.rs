@@ -77,10 +77,7 @@ impl Wire for Plain<'_> {
 
 /// Its length has been announced: the only thing left is to close the connection.
 pub(crate) fn shorter() -> io::Error {
-    io::Error::new(
-        ErrorKind::UnexpectedEof,
-        "a file became shorter while it was sent",
-    )
+    io::Error::other("a file became shorter while it was sent")
 }
 
 pub(crate) struct Exchange<W> {

@@ -64,11 +64,15 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     run("http_server", move || {
-        let tls = server_config(
+        let mut tls = server_config(
             args.cert.as_deref(),
             args.key.as_deref(),
             args.self_signed.as_deref(),
         )?;
+        if let Some(config) = &mut tls {
+            // So that clients that know HTTP/2 do not try it.
+            Arc::make_mut(config).alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
         let root = args.root.canonicalize().map_err(|error| {
             io::Error::new(
                 error.kind(),
@@ -83,7 +87,10 @@ fn main() -> ExitCode {
             .write_timeout(Duration::from_secs(10))
             .on_error(|conn, error| match error.kind() {
                 // Clients come and go.
-                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::TimedOut => {}
+                ErrorKind::ConnectionReset
+                | ErrorKind::BrokenPipe
+                | ErrorKind::TimedOut
+                | ErrorKind::UnexpectedEof => {}
                 _ => drop(writeln!(io::stderr(), "{conn}: {error}")),
             })
             .shutdown_on(&[SIGINT, SIGTERM], args.grace)

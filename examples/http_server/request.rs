@@ -4,7 +4,8 @@
 //! the other: so contradictory lengths, a length beside `Transfer-Encoding`, and codings other than `chunked` are refused
 //! and not repaired.
 
-use httparse::{EMPTY_HEADER, Error, Status};
+use httparse::{Error, Status};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// The longest head.
@@ -50,9 +51,10 @@ pub(crate) struct Head<'a> {
 
 /// The head of the first request in `input`, or `None` if there is more to come.
 pub(crate) fn head(input: &[u8]) -> Result<Option<Head<'_>>, Refusal> {
-    let mut fields = [EMPTY_HEADER; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut fields);
-    let length = match request.parse(input) {
+    // Not filled in before they are: of 64 most are never used.
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(input, &mut fields) {
         Ok(Status::Complete(length)) if length <= MAX_HEAD => length,
         Ok(Status::Partial) if input.len() < MAX_HEAD => return Ok(None),
         Ok(_) | Err(Error::TooManyHeaders) => return Err(HEAD_TOO_LARGE),
