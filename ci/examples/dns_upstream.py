@@ -64,7 +64,7 @@ def parse(query):
     ident = struct.unpack(">H", query[:2])[0]
     labels, at = [], 12
     while query[at]:
-        labels.append(query[at + 1 : at + 1 + query[at]].decode())
+        labels.append(query[at + 1 : at + 1 + query[at]].decode("latin-1"))
         at += 1 + query[at]
     kind = struct.unpack(">H", query[at + 1 : at + 3])[0]
     return ident, ".".join(labels), kind, query[12 : at + 5]

@@ -384,11 +384,11 @@ fn no_element_is_lost_or_doubled() {
                         Ok(Wait::Popped(popped)) => Some(popped),
                         Ok(Wait::Queued(waiter, received)) => {
                             // Some give up at once.
-                            let first = if round % 3 == 0 {
-                                None
-                            } else {
-                                received.recv().ok()
-                            };
+                            let first = (round % 3 != 0).then(|| {
+                                // Long after it must have come.
+                                let limit = Duration::from_secs(60);
+                                received.recv_timeout(limit).expect("one comes")
+                            });
                             first.or(store.forget(keys(), &waiter, &received, now))
                         }
                         Err(error) => panic!("{error}"),
