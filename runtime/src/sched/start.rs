@@ -5,8 +5,8 @@
 use crate::dump::sigquit;
 use crate::prim::atomic::Ordering;
 use crate::prim::config::{self, Config, ConfigError, Guard, Settings};
-use crate::prim::warn;
 use crate::prim::trace::{self as events, Event, Kind};
+use crate::prim::warn;
 use crate::sched::g::{GRef, Run};
 use crate::sched::m::M;
 use crate::sched::p::Held;
