@@ -244,7 +244,7 @@ fn latency(out: &mut Out<'_>, latencies: &corio::Latencies) -> fmt::Result {
     for bucket in &latencies.buckets {
         count += bucket.count;
         if bucket.upper_ns == u64::MAX {
-            buckets.push((f64::MAX, count));
+            buckets.push((f64::INFINITY, count));
         } else if bucket.upper_ns.is_power_of_two() {
             buckets.push((bucket.upper_ns as f64 / 1e9, count));
             count = 0;
