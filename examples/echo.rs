@@ -1,6 +1,7 @@
 //! A TCP echo server: one goroutine per connection, written as if it might block.
 //!
-//! `cargo run --release --example echo`, then `nc 127.0.0.1 7000` in another terminal.
+//! `cargo run --release --example echo`, then `nc 127.0.0.1 7000` in another terminal. With `--debug 127.0.0.1:6060` the
+//! scheduler can be watched at work, at <http://127.0.0.1:6060/>.
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -16,17 +17,25 @@ struct Args {
     /// Address to listen on; port 0 takes any free port.
     #[arg(long, default_value = "127.0.0.1:7000")]
     addr: String,
+    /// Loopback address on which to serve debug pages, e.g. 127.0.0.1:6060.
+    #[arg(long, value_name = "ADDR")]
+    debug: Option<String>,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    run("echo", move || serve(&args.addr))
+    run("echo", move || serve(&args))
 }
 
-fn serve(addr: &str) -> io::Result<()> {
-    let listener = listen("echo", addr)?;
+fn serve(args: &Args) -> io::Result<()> {
+    let listener = listen("echo", &args.addr)?;
     let local = listener.local_addr()?;
     say!("try: nc {} {}", local.ip(), local.port());
+    if let Some(addr) = &args.debug {
+        let pages = corio_net::debug::serve(&addr[..])
+            .map_err(|error| io::Error::new(error.kind(), format!("--debug {addr}: {error}")))?;
+        say!("debug pages: http://{}/", pages.local_addr());
+    }
     let mut connections = 0_u64;
     while let Some(stream) = accept(&listener) {
         connections += 1;

@@ -158,6 +158,8 @@ mod buffer;
 pub mod conn_pool;
 #[cfg(not(loom))]
 mod connect;
+#[cfg(all(feature = "debug", not(loom)))]
+pub mod debug;
 mod direction;
 #[cfg(not(loom))]
 mod error;

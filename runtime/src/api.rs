@@ -8,7 +8,8 @@ pub use crate::dump::{
 pub use crate::park::{park_timeout, park_unparkable as park, yield_now};
 pub use crate::prim::config::{Config, ConfigError, Guard, Migrate, PanicPolicy};
 pub use crate::prim::counters::{
-    Counts, GoroutineMetrics, Metrics, ProcMetrics, StackMetrics, ThreadMetrics,
+    Counts, GoroutineMetrics, MachineMetrics, MachineState, Metrics, ProcMetrics, ProcState,
+    StackMetrics, ThreadMetrics,
 };
 pub use crate::prim::latency::{Latencies, LatencyBucket};
 pub use crate::sched::blocking::blocking;
@@ -125,6 +126,7 @@ pub mod reactor {
         WaitReason, WaitToken, Waiter, begin, checkpoint, park, prepare, yield_now,
     };
     pub use crate::sched::reactor::{AlreadyInstalled, Reactor, ReadyList, prefetch};
+    pub use crate::task::system::as_system;
 
     /// Raw timers.
     pub mod timer {

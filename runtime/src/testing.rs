@@ -60,7 +60,7 @@ const GRACE: Duration = Duration::from_secs(1);
 ///   it was spawned. They go on living; the value that `f` returned is dropped.
 /// * With what `f` panics with. Then nobody looks for goroutines left behind: the first failure of a
 ///   test is the one to see.
-/// * If 65,535 calls are under way or have left goroutines behind.
+/// * If 65,534 calls are under way or have left goroutines behind.
 ///
 /// # Blocking
 ///

@@ -168,6 +168,84 @@ impl Sum for Counts {
     }
 }
 
+/// What a P is used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProcState {
+    /// Nothing: no M has it.
+    #[default]
+    Idle,
+    /// Its M is in the scheduler: it switches, or looks for work.
+    Scheduler,
+    /// Its goroutine runs.
+    User,
+    /// Its goroutine is inside [`blocking`](crate::blocking()), and the P may be handed on at any time.
+    Blocking,
+}
+
+impl ProcState {
+    /// It in one word: "idle", "scheduler", "user", "blocking".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProcState::Idle => "idle",
+            ProcState::Scheduler => "scheduler",
+            ProcState::User => "user",
+            ProcState::Blocking => "blocking",
+        }
+    }
+}
+
+/// What a thread of the runtime's (M) does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MachineState {
+    /// Asleep, without a P.
+    #[default]
+    Idle,
+    /// Has a P and no goroutine: it looks for work.
+    Searching,
+    /// Runs a goroutine.
+    Running,
+    /// Runs a goroutine that blocks the thread.
+    Blocked,
+    /// Runs a goroutine that has lost its P because it computes for long.
+    Burning,
+    /// Waits for events, in the reactor's poll. It has no P.
+    Polling,
+}
+
+impl MachineState {
+    /// It in one word: "idle", "searching", "running", "blocked", "burning", "polling".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MachineState::Idle => "idle",
+            MachineState::Searching => "searching",
+            MachineState::Running => "running",
+            MachineState::Blocked => "blocked",
+            MachineState::Burning => "burning",
+            MachineState::Polling => "polling",
+        }
+    }
+}
+
+/// One thread of the runtime's (M).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MachineMetrics {
+    /// Its number, from 1.
+    pub id: u32,
+    /// The system's number of the thread.
+    pub tid: u32,
+    /// What it does.
+    pub state: MachineState,
+    /// The number of the P that it has.
+    pub p: Option<usize>,
+    /// The number of the goroutine that it runs.
+    pub goroutine: Option<u64>,
+    /// Is a goroutine locked to it ([`lock_os_thread`](crate::lock_os_thread))?
+    pub locked: bool,
+}
+
 /// What one P has done and has to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -178,6 +256,17 @@ pub struct ProcMetrics {
     pub queued: usize,
     /// Timers in its heap.
     pub timers: usize,
+    /// What it is used for.
+    pub state: ProcState,
+    /// The number of the M that has it.
+    pub m: Option<u32>,
+    /// The number of the goroutine that it runs. (Its M may have one without running it on this P: see
+    /// [`Metrics::ms`].)
+    pub goroutine: Option<u64>,
+    /// The number of the goroutine that runs next, as it was made ready by the running one.
+    pub runnext: Option<u64>,
+    /// Goroutines it has switched to, modulo 2^40: whether it stands still or not.
+    pub tick: u64,
     /// What was counted on it.
     pub counts: Counts,
 }
@@ -236,7 +325,7 @@ pub struct StackMetrics {
 /// A snapshot of the scheduler, made by [`metrics`](crate::metrics()).
 ///
 /// Every figure is exact as of a recent moment, but not all of the same moment: the scheduler is not
-/// stopped to be looked at.
+/// stopped to be looked at. So two Ps may seem to have the same M, or an M a goroutine that another one runs by now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -255,6 +344,8 @@ pub struct Metrics {
     pub goroutines: GoroutineMetrics,
     /// Threads.
     pub threads: ThreadMetrics,
+    /// Each of them, in the order of their numbers; see [`MachineMetrics`].
+    pub ms: Vec<MachineMetrics>,
     /// Stacks.
     pub stacks: StackMetrics,
     /// How long goroutines wait in queues.

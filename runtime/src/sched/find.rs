@@ -309,7 +309,7 @@ impl Sched {
         }
         let mut seat = self.poller.sit()?;
         let begin = trace::begin();
-        let ready = seat.poll_blocking(|| self.next_timer());
+        let ready = seat.poll_blocking(m.id, || self.next_timer());
         trace::unowned(m.id, || {
             let ticks = trace::ticks_since(begin);
             Event::new(Kind::PollBlocking, ready.len() as u64, ticks)

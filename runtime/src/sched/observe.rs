@@ -5,15 +5,21 @@
 use crate::prim::arch::Registers;
 use crate::prim::atomic::Ordering;
 use crate::prim::clock;
-use crate::prim::counters::{GoroutineMetrics, Metrics, ProcMetrics, StackMetrics, ThreadMetrics};
+use crate::prim::counters::{
+    Counts, GoroutineMetrics, MachineMetrics, MachineState, Metrics, ProcMetrics, ProcState,
+    StackMetrics, ThreadMetrics,
+};
 use crate::prim::latency::Latencies;
 use crate::sched::Sched;
 use crate::sched::g::GRef;
+use crate::sched::m::M;
+use crate::sched::p::P;
 use crate::sched::reason::WaitReason;
 use crate::sched::tags::Tag;
 use crate::sched::{arena, sysmon};
 use crate::stack;
 use crate::state::gstatus::{DEAD, RUNNABLE, RUNNING, Readied, Scan, Scanned, WAITING};
+use crate::state::pstatus::PState;
 use crate::walk::InPlace;
 use std::fmt;
 use std::panic::Location;
@@ -73,13 +79,9 @@ impl Sched {
                 others += counts;
                 continue;
             }
-            in_use.push(ProcMetrics {
-                id: p.id as usize,
-                queued: p.queued(),
-                timers: p.timers.len(),
-                counts,
-            });
+            in_use.push(self.proc(p, counts));
         }
+        let (threads, ms) = self.machines(&in_use);
         let stacks = stack::stats();
         Metrics {
             uptime: clock::uptime(),
@@ -88,7 +90,8 @@ impl Sched {
             others,
             global_queue: self.global.len(),
             goroutines: goroutines(),
-            threads: self.threads(),
+            threads,
+            ms,
             stacks: StackMetrics {
                 in_use: stacks.in_use,
                 pooled: stacks.pooled,
@@ -99,24 +102,74 @@ impl Sched {
         }
     }
 
-    fn threads(&self) -> ThreadMetrics {
+    fn proc(&self, p: &P, counts: Counts) -> ProcMetrics {
+        let word = p.status.load();
+        let state = match word.state() {
+            PState::Stopped | PState::Idle => ProcState::Idle,
+            PState::Sched => ProcState::Scheduler,
+            PState::User => ProcState::User,
+            PState::Blocking => ProcState::Blocking,
+        };
+        let m = (state != ProcState::Idle).then(|| word.m());
+        let runs = m.and_then(|m| self.ms.by_id(m)).and_then(M::curg);
+        let next = p.runnext.peek();
+        // SAFETY: the slot holds 0 or a G's address, and slots are never freed.
+        let next = (next != 0).then(|| unsafe { GRef::from_addr(next) });
+        ProcMetrics {
+            id: p.id as usize,
+            queued: p.queued(),
+            timers: p.timers.len(),
+            state,
+            m,
+            goroutine: runs.and_then(number),
+            runnext: next.and_then(number),
+            tick: word.tick(),
+            counts,
+        }
+    }
+
+    /// The worker threads, counted by what they do, and each for itself.
+    fn machines(&self, procs: &[ProcMetrics]) -> (ThreadMetrics, Vec<MachineMetrics>) {
         let mut threads = ThreadMetrics {
             total: self.ms.workers() as usize,
             idle: self.idle_ms(),
             spinning: self.idle.spinning() as usize,
             ..ThreadMetrics::default()
         };
+        let polls = self.poller.blocked_by();
+        let mut ms = Vec::new();
         self.ms.for_each(|m| {
-            if !m.is_worker() || m.curg().is_none() {
+            let tid = m.tid.load(Ordering::Relaxed);
+            if !m.is_worker() || tid == 0 {
                 return;
             }
-            if m.burning.load(Ordering::Relaxed) {
+            let goroutine = m.curg().and_then(number);
+            let p = procs.iter().find(|p| p.m == Some(m.id)).map(|p| p.id);
+            let state = if goroutine.is_none() {
+                match p {
+                    _ if polls == Some(m.id) => MachineState::Polling,
+                    Some(_) => MachineState::Searching,
+                    None => MachineState::Idle,
+                }
+            } else if m.burning.load(Ordering::Relaxed) {
                 threads.burning += 1;
-            } else if sysmon::sys::is_blocked(m.tid.load(Ordering::Relaxed)) {
+                MachineState::Burning
+            } else if sysmon::sys::is_blocked(tid) {
                 threads.blocked += 1;
-            }
+                MachineState::Blocked
+            } else {
+                MachineState::Running
+            };
+            ms.push(MachineMetrics {
+                id: m.id,
+                tid,
+                state,
+                p,
+                goroutine,
+                locked: m.locked.load(Ordering::Relaxed),
+            });
         });
-        threads
+        (threads, ms)
     }
 
     /// Claims a parked goroutine for a look; gives it back, finishing a wake-up that came meanwhile.
@@ -198,6 +251,11 @@ fn claim(g: GRef) -> Option<Scan> {
         }
         std::thread::yield_now();
     }
+}
+
+/// The goroutine's number, if the slot has one.
+fn number(g: GRef) -> Option<u64> {
+    g.is_goroutine().then(|| g.id())
 }
 
 fn goroutines() -> GoroutineMetrics {

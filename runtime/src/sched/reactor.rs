@@ -13,7 +13,7 @@
 //!
 //! Next in the reading order: `find`: with all these parts, what to run next.
 
-use crate::prim::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::prim::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::prim::{Condvar, Mutex, Site, arch, clock, fence, warn};
 use crate::sched::ahead::Upcoming;
 use crate::sched::g::GRef;
@@ -192,6 +192,8 @@ pub(crate) struct Poller {
     words: PollWords,
     /// When somebody polled last.
     last: AtomicU64,
+    /// Number of the M that blocks in the poll, for observers; 0: none does.
+    by: AtomicU32,
     list: UnsafeCell<ReadyList>,
     timekeeper: Timekeeper,
     installed: OnceCell<&'static dyn Reactor>,
@@ -215,6 +217,7 @@ impl Poller {
         Poller {
             words: PollWords::new(),
             last: AtomicU64::new(0),
+            by: AtomicU32::new(0),
             list: UnsafeCell::new(ReadyList::new()),
             timekeeper: Timekeeper::default(),
             installed: OnceCell::new(),
@@ -243,6 +246,12 @@ impl Poller {
     /// When somebody polled last.
     pub(crate) fn last(&self) -> u64 {
         self.last.load(Ordering::Relaxed)
+    }
+
+    /// The number of the M that blocks in the poll, as of a moment ago.
+    pub(crate) fn blocked_by(&self) -> Option<u32> {
+        let m = self.by.load(Ordering::Relaxed);
+        (m != 0).then_some(m)
     }
 
     /// Takes the seat if it is free.
@@ -288,8 +297,8 @@ impl Seat<'_> {
     }
 
     /// Polls until there is an event, a wake-up, or the first of all timers is due, which `next`
-    /// computes. The caller must have no P.
-    pub(crate) fn poll_blocking(&mut self, next: impl FnOnce() -> u64) -> &mut ReadyList {
+    /// computes. The caller is the M of this number, and must have no P.
+    pub(crate) fn poll_blocking(&mut self, m: u32, next: impl FnOnce() -> u64) -> &mut ReadyList {
         let poller = self.0;
         let reactor = poller.reactor();
         let until = poller.words.sleep_until(next);
@@ -299,7 +308,9 @@ impl Seat<'_> {
         } else {
             Some(Duration::ZERO)
         };
+        poller.by.store(m, Ordering::Relaxed);
         self.poll(reactor, timeout);
+        poller.by.store(0, Ordering::Relaxed);
         poller.words.woke();
         poller.last.store(clock::now(), Ordering::Relaxed);
         // SAFETY: only the seat's holder uses the list.

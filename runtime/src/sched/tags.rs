@@ -13,6 +13,10 @@
 //! and a tag whose count is 0 is free. So a tag with stragglers keeps its parent busy as well, even after
 //! the piece of code that opened it is through: an outer test notices what an inner one left behind.
 //!
+//! Goroutines that serve whoever looks at the program, such as those of debug pages, are *system* goroutines: they
+//! have the tag [`Tag::SYSTEM`], which is inherited as any other but lies outside the tree and is not counted. So no test
+//! takes them for left behind, and the deadlock report looks past them.
+//!
 //! One lock guards the whole tree: tags are for tests. Whoever waits for a count to sink is woken after
 //! it has been unlocked.
 
@@ -45,8 +49,11 @@ impl Tag {
     /// Not tagged.
     pub(crate) const NONE: Tag = Tag(0);
 
+    /// On goroutines that are none of the program's own.
+    pub(crate) const SYSTEM: Tag = Tag(u16::MAX);
+
     /// How many tags there can be at a time.
-    pub(crate) const MAX: usize = u16::MAX as usize;
+    pub(crate) const MAX: usize = u16::MAX as usize - 1;
 
     #[inline]
     pub(crate) fn from_raw(raw: u16) -> Tag {
@@ -63,6 +70,12 @@ impl Tag {
         self == Tag::NONE
     }
 
+    /// Is it in the tree?
+    #[inline]
+    fn is_counted(self) -> bool {
+        !self.is_none() && self != Tag::SYSTEM
+    }
+
     /// Opens a tag under this one. `None`: [`Tag::MAX`] are in use.
     pub(crate) fn open(self) -> Option<Tag> {
         TREE.lock().open(self)
@@ -71,7 +84,7 @@ impl Tag {
     /// One more goroutine.
     #[inline]
     pub(crate) fn count(self) {
-        if !self.is_none() {
+        if self.is_counted() {
             self.count_one();
         }
     }
@@ -84,7 +97,7 @@ impl Tag {
     /// One goroutine less; or the tag is closed by whoever opened it. Not while a P is held.
     #[inline]
     pub(crate) fn uncount(self) {
-        if !self.is_none() {
+        if self.is_counted() {
             self.uncount_one();
         }
     }
@@ -117,7 +130,7 @@ impl Tag {
     pub(crate) fn is_within(self, ancestor: Tag) -> bool {
         let mut tree = TREE.lock();
         let mut tag = self;
-        while !tag.is_none() {
+        while tag.is_counted() {
             if tag == ancestor {
                 return true;
             }
@@ -156,7 +169,7 @@ impl Tree {
             }
             None => return None,
         };
-        if !parent.is_none() {
+        if parent.is_counted() {
             self.node(parent).count += 1;
         }
         Some(tag)
@@ -165,7 +178,7 @@ impl Tree {
     /// Counts down, and on from tags that thereby become free to their parents. There is at most one to
     /// wake: who waits has its tag open, so the way up ends there.
     fn uncount(&mut self, mut tag: Tag) -> Option<Waiter> {
-        while !tag.is_none() {
+        while tag.is_counted() {
             let node = self.node(tag);
             node.count -= 1;
             match node.count {
@@ -238,6 +251,15 @@ mod tests {
         assert!(tree.uncount(tags[500]).is_none());
         assert_eq!(tree.open(tags[7]), Some(tags[500]));
         assert_eq!(tree.open(root), None);
+    }
+
+    #[test]
+    fn system_lies_outside_the_tree() {
+        Tag::SYSTEM.count();
+        Tag::SYSTEM.uncount();
+        let tag = Tag::SYSTEM.open().unwrap();
+        assert!(!Tag::SYSTEM.is_within(tag) && tag.is_alone());
+        tag.uncount();
     }
 
     #[test]

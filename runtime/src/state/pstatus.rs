@@ -76,6 +76,11 @@ impl PWord {
         (self.0 >> M_SHIFT & M_BITS) as u32
     }
 
+    /// Goroutines switched to, modulo 2^40.
+    pub(crate) fn tick(self) -> u64 {
+        self.0 >> TICK_SHIFT
+    }
+
     /// Outside the runtime: it may be taken.
     pub(crate) fn is_outside(self) -> bool {
         self.0 & STATE >= PState::User as u64

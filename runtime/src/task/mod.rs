@@ -11,3 +11,4 @@ pub(crate) mod lock;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod scope;
+pub(crate) mod system;

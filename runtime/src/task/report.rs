@@ -15,6 +15,7 @@ use crate::dump::{self, sigquit};
 use crate::prim::atomic::Ordering;
 use crate::prim::counters::Counts;
 use crate::sched::sysmon::sys;
+use crate::sched::tags::Tag;
 use crate::sched::{Sched, sched, trace};
 use crate::state::gstatus::WAITING;
 use crate::task::block_on;
@@ -72,7 +73,9 @@ fn all_asleep(sched: &Sched, in_run: &[u32]) -> bool {
     if sys::other_threads(&ours) {
         return false;
     }
-    let goroutines = sched.goroutines();
+    let mut goroutines = sched.goroutines();
+    // They wait for whoever looks at the program, which is no reason to believe that it lives.
+    goroutines.retain(|g| g.tag != Tag::SYSTEM);
     let asleep = goroutines
         .iter()
         .all(|g| g.state == WAITING && !g.reason.ends_from_outside());
