@@ -147,6 +147,7 @@ check "dns_proxy: upstream fails" says 'status: SERVFAIL' fail.test A
 check "dns_proxy: upstream is silent" says 'status: SERVFAIL' silent.test A
 check "dns_proxy: zone transfers, and other classes" says 'status: REFUSED' version.bind TXT CH
 check "dns_proxy: an unknown operation" says 'status: NOTIMP' +opcode=4 a.test A
+check "dns_proxy: hostile input" withstands dns
 check "dns_proxy: what is no question" hostile
 check "dns_proxy: port in use" \
     refused "$target/release/examples/dns_proxy" --addr "$host:$port" --upstream "$upstream"

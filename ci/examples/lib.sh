@@ -4,8 +4,9 @@
 # its own limit, wrk does not.
 ulimit -n "$(ulimit -Hn)"
 
+# Whatever has been started ends with this.
 server_pid=
-trap '[ -z "$server_pid" ] || kill -KILL "$server_pid" 2>/dev/null || true' EXIT
+trap 'kill -KILL $(jobs -p) 2>/dev/null || true' EXIT
 
 fail() {
     echo "FAIL: $*" >&2

@@ -69,6 +69,8 @@ slow() {
     [ "$took" -ge 1 ] && [ "$took" -le 5 ]
 }
 check "proxy: who says nothing has to go" slow
+# It keeps a pipe or two for the next splice.
+check "proxy: hostile input" withstands socks5 --spare 8
 check "proxy: port in use" refused "$target/release/examples/proxy" --addr "$proxy"
 check "proxy: a login that is none" misused proxy --login nobody
 stop TERM

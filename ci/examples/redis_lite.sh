@@ -301,6 +301,7 @@ cat "$logs/load.txt"
 check "redis_lite: redis-benchmark, 16 at a time" load 16
 cat "$logs/load.txt"
 check "redis_lite: redis-benchmark, 500 clients" many_clients
+check "redis_lite: hostile input" withstands resp
 check "redis_lite: port in use" refused "$target/release/examples/redis_lite" --addr "$host:$port"
 check "redis_lite: no shards" misused redis_lite --shards 0
 # Clients that wait do not hold up the end: one for an element, one for messages, one for nothing.

@@ -46,6 +46,7 @@ if command -v chromium >/dev/null; then
 else
     note+=', websocket in a browser skipped (no chromium)'
 fi
+check "websocket: hostile input" withstands websocket
 check "websocket: port in use" refused "$target/release/examples/websocket" --addr "$host:$port"
 stop INT
 
