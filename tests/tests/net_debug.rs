@@ -2,12 +2,16 @@
 
 mod net_server_support;
 
+use corio::ProcState;
 use corio::testing::assert_no_leaks;
 use corio_net::debug::{self, Pages, PagesHandle};
 use corio_net::{Connection, Server};
 use net_server_support::{LONG, start};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// Asks by a plain thread's socket, and returns all that is answered.
 fn ask(pages: &PagesHandle, request: &str) -> String {
@@ -118,4 +122,44 @@ fn pages_are_no_leaks() {
     assert_eq!(get(&pages, "/healthz").0, 200);
     pages.shutdown();
     TcpStream::connect(pages.local_addr()).unwrap_err();
+}
+
+#[test]
+fn pages_answer_while_all_ps_are_hogged() {
+    let pages = debug::serve("127.0.0.1:0").unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let procs = corio::metrics().procs.len();
+    let hogs: Vec<_> = (0..2 * procs)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            corio::spawn(move || while !stop.load(Ordering::Relaxed) {})
+        })
+        .collect();
+    assert_eq!(get(&pages, "/healthz").0, 200);
+    assert_eq!(get(&pages, "/debug/state").0, 200);
+    stop.store(true, Ordering::Relaxed);
+    hogs.into_iter().for_each(|hog| hog.join().unwrap());
+    pages.shutdown();
+}
+
+#[test]
+fn metrics_tell_which_p_and_m_run_a_goroutine() {
+    let found = corio::spawn(|| {
+        let (me, start) = (corio::current().id(), Instant::now());
+        // It may be moved between the two looks; sooner or later it is not.
+        while start.elapsed() < LONG {
+            let metrics = corio::metrics();
+            let p = metrics.procs.iter().find(|p| p.goroutine == Some(me));
+            let m = metrics.ms.iter().find(|m| m.goroutine == Some(me));
+            if let (Some(p), Some(m)) = (p, m)
+                && p.m == Some(m.id)
+                && m.p == Some(p.id)
+                && p.state == ProcState::User
+            {
+                return true;
+            }
+        }
+        false
+    });
+    assert!(found.join().unwrap());
 }
