@@ -35,8 +35,9 @@ for protocol in --http1.1 --http2-prior-knowledge; do
     check "hyper_server: $protocol: 404" status 404 $protocol "http://$host:$port/nothing"
     check "hyper_server: $protocol: 405" status 405 $protocol -X PUT "http://$host:$port/"
     check "hyper_server: $protocol: not JSON" status 400 $protocol -d '{' "http://$host:$port/echo"
-    check "hyper_server: $protocol: too long" too_long $protocol
 done
+# Over HTTP/2 curl may report that the rest of the body was refused, before it reads the answer.
+check "hyper_server: too long" too_long --http1.1
 connect quiet
 check "hyper_server: malformed" answers 'nonsense\r\n\r\n' 400
 check "hyper_server: garbage over HTTP/2" garbage
