@@ -92,6 +92,7 @@ fn serve(stream: TcpStream, stop: &Stop, id: u64) -> Result<(), Failure> {
         let connection = http1::Builder::new()
             .timer(Timer)
             .header_read_timeout(HEAD)
+            .half_close(true)
             .serve_connection(stream, service_fn(answer));
         block_on(stop.over(id, connection, |connection| connection.graceful_shutdown()))?;
     }
