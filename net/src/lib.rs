@@ -115,6 +115,8 @@
 //! * The process's soft limit of open files is raised to the hard one when the first socket is made, as Go does;
 //!   other than Go's, child processes inherit that.
 //!
+//! Code that is written with futures gets streams from `compat` (cargo features `futures-io` and `hyper`).
+//!
 //! What implements `Read` and `Write` is enough for the synchronous ecosystem: rustls, httparse, tungstenite
 //! and others work unchanged.
 //!
@@ -154,6 +156,8 @@
 mod arena;
 #[cfg(not(loom))]
 mod buffer;
+#[cfg(all(not(loom), any(feature = "futures-io", feature = "hyper")))]
+pub mod compat;
 #[cfg(not(loom))]
 pub mod conn_pool;
 #[cfg(not(loom))]

@@ -26,9 +26,10 @@ use crate::prim::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicUsize, Ordering}
 use crate::sys;
 use crate::word::{Flags, RawWaiter};
 use corio::reactor::timer::{self, TimerId};
-use corio::reactor::{ReadyList, WaitReason, Waiter};
+use corio::reactor::{self, ReadyList, WaitReason, Waiter};
 use mio::Token;
 use std::ptr;
+use std::task::Waker;
 
 /// One direction of a socket, with the runtime's timers.
 pub(crate) type Side = Direction<TimerId>;
@@ -152,12 +153,12 @@ impl Source {
         if event.readable
             && let Some(waiter) = self.read.word.ready(flagged)
         {
-            ready.push_near(waking(waiter), ptr::from_ref(self).cast());
+            push(waiter, ptr::from_ref(self).cast(), ready);
         }
         if event.writable
             && let Some(waiter) = self.write.word.ready(flagged)
         {
-            ready.push_near(waking(waiter), ptr::from_ref(self).cast());
+            push(waiter, ptr::from_ref(self).cast(), ready);
         }
     }
 }
@@ -183,7 +184,38 @@ fn token(index: u32, generation: u32) -> Token {
     Token((generation as usize) << HALF | index as usize)
 }
 
-/// The waiter behind a number that was taken out of a word or a queue.
+/// In a waiter's number: it is a poll's, the rest being the address of its boxed [`Waker`].
+pub(crate) const POLL: usize = 1;
+
+/// Wakes what waited, be it parked or a poll. From anywhere but scheduler context.
+#[inline]
+pub(crate) fn wake(waiter: RawWaiter) {
+    match polling(waiter) {
+        None => waking(waiter).ready(),
+        Some(waker) => reactor::wake(waker),
+    }
+}
+
+/// As [`wake`], in scheduler context. `near`: as for [`ReadyList::push_near`].
+#[inline]
+fn push(waiter: RawWaiter, near: *const u8, ready: &mut ReadyList) {
+    match polling(waiter) {
+        None => ready.push_near(waking(waiter), near),
+        Some(waker) => reactor::push_waker(waker, ready),
+    }
+}
+
+/// The waker behind a number that was taken out of a word, if it is a poll's.
+#[inline]
+pub(crate) fn polling(waiter: RawWaiter) -> Option<Box<Waker>> {
+    (waiter.get() & POLL != 0).then(|| {
+        let waker = ptr::with_exposed_provenance_mut(waiter.get() & !POLL);
+        // SAFETY: a poll put a box's address there, and one caller gets the number that is taken out (`word`).
+        unsafe { Box::from_raw(waker) }
+    })
+}
+
+/// The waiter behind a number that was taken out of a queue, or out of a word if it is no poll's.
 #[inline]
 pub(crate) fn waking(waiter: RawWaiter) -> Waiter {
     // SAFETY: numbers in words and queues come from `Waiter::into_raw`, and one that is taken out is
@@ -214,7 +246,7 @@ impl Timers for Heap {
 fn fire(side: usize, seq: u64, ready: &mut ReadyList) {
     // SAFETY: `Heap::add` has put the address of a `&'static Side` here.
     let side: &'static Side = unsafe { &*ptr::with_exposed_provenance(side) };
-    side.fire(seq, &Heap(side), |waiter| ready.push(waking(waiter)));
+    side.fire(seq, &Heap(side), |waiter| push(waiter, ptr::null(), ready));
 }
 
 #[cfg(test)]

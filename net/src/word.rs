@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | `NIL` | nothing known, nobody waits | event → `READY`; operation, to park → *waiter*; close → `CLOSED` |
 //! | `READY` | an event came and nobody has tried since | operation, before it tries → `NIL`; close → `CLOSED` |
-//! | *waiter* | the operation that has the turn is parked, or about to park | event → `READY`; timer or deadline → `NIL`; close → `CLOSED` |
+//! | *waiter* | the operation that has the turn is parked, or about to park; or a poll had the turn and waits | event → `READY`; timer, deadline or a poll's successor → `NIL`; close → `CLOSED` |
 //! | `CLOSED` | over, until the descriptor is reused | [`reset`](WaitWord::reset), when nobody else has the descriptor |
 //!
 //! **No event is lost.** An operation clears `READY` *before* it makes the system call. An event that
@@ -16,6 +16,10 @@
 //! is needed: a waiter that is out of the word can't be found again.
 //!
 //! **One waiter.** Only the operation that has the direction's turn (`direction`) clears and parks.
+//!
+//! **Polls** of futures give their turn up and leave their waiter in the word. Whoever gets the turn next takes it
+//! out first, as if its time were up ([`expire`](WaitWord::expire)), and wakes it: it is polled again, and waits
+//! again. So to all others the word is as it would be without polls, and a poll's waiter is used once, too.
 //!
 //! [`Flags`] are sticky and are stored before the word, so that whoever sees an event's `READY` sees
 //! its flags. The poller may skip writing `READY` over `READY`: the operation clears it later than
@@ -170,7 +174,7 @@ impl WaitWord {
         }
     }
 
-    /// Takes the waiter out without an event: its time is up. It looks at the clock itself, so
+    /// Takes the waiter out without an event: its time is up, or it is a poll's that has no turn. It looks at the clock itself, so
     /// taking it out too early costs a wake-up and nothing else.
     #[must_use]
     pub(crate) fn expire(&self) -> Option<RawWaiter> {

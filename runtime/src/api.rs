@@ -127,6 +127,7 @@ pub mod reactor {
     };
     pub use crate::sched::reactor::{AlreadyInstalled, Reactor, ReadyList, prefetch};
     pub use crate::task::system::as_system;
+    pub use crate::task::waking::{push_waker, wake};
 
     /// Raw timers.
     pub mod timer {

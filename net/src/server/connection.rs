@@ -305,8 +305,9 @@ impl Connection {
         Ok(matches!(self.first()?, First::Bytes))
     }
 
+    /// Before a write, or after a poll has moved something: makes a fresh connection active.
     #[inline]
-    fn before_write(&self) {
+    pub(crate) fn before_write(&self) {
         if self.entry.word.is_fresh() {
             self.activate();
         }

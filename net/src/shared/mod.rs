@@ -50,6 +50,18 @@ pub trait HasSocket {
     fn socket(&self) -> &Socket;
 }
 
+impl<S: HasSocket + ?Sized> HasSocket for &S {
+    fn socket(&self) -> &Socket {
+        (**self).socket()
+    }
+}
+
+impl<S: HasSocket + ?Sized> HasSocket for &mut S {
+    fn socket(&self) -> &Socket {
+        (**self).socket()
+    }
+}
+
 /// A handle to a stream of bytes. The calls are those of [`sys`]: one system call each, on a
 /// non-blocking descriptor.
 pub(crate) trait Stream: HasSocket {

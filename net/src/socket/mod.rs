@@ -25,6 +25,8 @@
 mod turn;
 
 pub(crate) use crate::direction::Way;
+#[cfg(any(feature = "futures-io", feature = "hyper"))]
+pub(crate) use turn::poll;
 pub(crate) use turn::{Moved, Patience, Turn};
 
 use crate::arena::ARENA;
@@ -33,7 +35,7 @@ use crate::error::closed;
 use crate::metrics::timed_out;
 use crate::prim::atomic::Ordering;
 use crate::reactor;
-use crate::source::{EXPOSED, Heap, NONBLOCKING, Side, Source, waking};
+use crate::source::{EXPOSED, Heap, NONBLOCKING, Side, Source, wake};
 use crate::sys;
 use crate::word::{Close, Flags, State};
 use corio::reactor::{timer, yield_now};
@@ -171,9 +173,9 @@ impl Socket {
         let result = self.replace();
         for (side, waiter) in [(read, reader), (write, writer)] {
             if let Some(waiter) = waiter {
-                waking(waiter).ready();
+                wake(waiter);
             }
-            side.drain(&Heap(side), |waiter| waking(waiter).ready());
+            side.drain(&Heap(side), wake);
         }
         // A system call that is under way keeps the port. It doesn't block, nor does its caller from
         // now on; no user code runs in a turn.
@@ -267,7 +269,7 @@ impl Socket {
         }
         let deadline = deadline.map_or(NEVER, timer::deadline);
         let side = self.side(way);
-        side.set_deadline(deadline, &Heap(side), |waiter| waking(waiter).ready());
+        side.set_deadline(deadline, &Heap(side), wake);
         Ok(())
     }
 }
@@ -277,7 +279,7 @@ impl Socket {
     /// everything until [`resume`](Self::resume).
     pub(crate) fn interrupt(&self) {
         for side in [&self.0.read, &self.0.write] {
-            side.interrupt(&Heap(side), |waiter| waking(waiter).ready());
+            side.interrupt(&Heap(side), wake);
         }
     }
 
@@ -304,9 +306,15 @@ impl Drop for Socket {
             return;
         }
         let source = self.0;
-        // Nobody waits: that takes a handle. But a timer may be armed, and an event may be on its way.
-        if let Close::First(_) = source.read.close() {
-            let _ = source.write.close();
+        // Nobody waits: that takes a handle. But a poll may have left its waker, a timer may be armed, and an
+        // event may be on its way.
+        if let Close::First(reader) = source.read.close() {
+            if let Some(waiter) = reader {
+                wake(waiter);
+            }
+            if let Close::First(Some(waiter)) = source.write.close() {
+                wake(waiter);
+            }
             self.deregister();
         }
         for side in [&source.read, &source.write] {

@@ -26,11 +26,14 @@
 //! No call here keeps anything derived from a thread-local over a park; system calls read `errno`
 //! before they return to this file.
 
+#[cfg(any(feature = "futures-io", feature = "hyper"))]
+pub(crate) mod poll;
+
 use super::{Socket, Way, nanos};
 use crate::direction::{Enqueue, NEVER, Node, Outcome};
 use crate::error::closed;
 use crate::metrics::timed_out;
-use crate::source::{Heap, NONBLOCKING, Side, waking};
+use crate::source::{Heap, NONBLOCKING, Side, wake, waking};
 use crate::sys;
 use crate::word::{Publish, State};
 use corio::reactor::{WaitReason, checkpoint, park, prepare, timer};
@@ -142,6 +145,10 @@ impl Socket {
         if !side.try_turn() {
             self.queue(side, patience)?;
         }
+        // A poll that waits has no turn (`poll`): it tries again.
+        if let Some(waiter) = side.word.expire() {
+            wake(waiter);
+        }
         Ok(Turn { socket: self, side })
     }
 
@@ -167,7 +174,7 @@ impl Socket {
             }
             Enqueue::Queued => {}
         }
-        side.after_queueing(until, &Heap(side), |waiter| waking(waiter).ready());
+        side.after_queueing(until, &Heap(side), wake);
         park(WaitReason::NetLock, self.object());
         match node.outcome() {
             Outcome::Granted => Ok(()),
@@ -377,7 +384,7 @@ impl Turn<'_> {
                     return Err(closed());
                 }
             }
-            side.after_publishing(limit, &Heap(side), |waiter| waking(waiter).ready());
+            side.after_publishing(limit, &Heap(side), wake);
             park(reason, self.socket.object());
             match side.word.state() {
                 State::Ready => return Ok(true),

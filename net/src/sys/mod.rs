@@ -6,7 +6,7 @@
 //! * `placeholder()` and `replace(fd, placeholder)`: a descriptor on which every call fails, and
 //!   putting it atomically in place of another one, which is closed by that;
 //! * `is_ready(fd, way)`: whether an operation would have a result, without waiting;
-//! * `accept`, `recv`, `peek`, `send`, `readv`, `writev` on non-blocking sockets: one system call
+//! * `accept`, `recv`, `recv_uninit`, `peek`, `send`, `readv`, `writev` on non-blocking sockets: one system call
 //!   each, no SIGPIPE, new descriptors non-blocking and closed on exec; they clamp what they are asked
 //!   to do to [`MAX_BYTES`] and [`MAX_SLICES`];
 //! * `pipe`, `is_pipe`, `grow_pipe`, `is_regular`, `set_nonblocking`, and for any non-blocking descriptor `read`, `write`,

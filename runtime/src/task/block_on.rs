@@ -106,6 +106,23 @@ pub(crate) fn live_wakers() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
 
+/// Is this one of `block_on`'s own wakers, which do nothing but make ready?
+#[inline]
+pub(crate) fn is_own(waker: &Waker) -> bool {
+    std::ptr::eq(waker.vtable(), &raw const TABLE)
+}
+
+/// Uses one of `block_on`'s own wakers, also in scheduler context; returns the waiter that the caller makes
+/// ready. Any other waker is used as it is.
+pub(crate) fn notify(waker: Waker) -> Option<Waiter> {
+    if !is_own(&waker) {
+        waker.wake();
+        return None;
+    }
+    // SAFETY: a waker with our table has a token that its reference keeps; it is dropped afterwards.
+    unsafe { token(waker.data()).as_ref() }.take()
+}
+
 /// Tokens that are not over and have wakers.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
@@ -128,7 +145,7 @@ struct Token {
 impl Token {
     /// Waits until the token is `NOTIFIED`, and takes it to `EMPTY`. Only by the owner.
     fn wait(&self) {
-        // Acquire: partner of the Release in `notify`; the poll that follows sees what the waker
+        // Acquire: partner of the Release in `take`; the poll that follows sees what the waker
         // has seen.
         if self.state.swap(EMPTY, Ordering::Acquire) == NOTIFIED {
             // A future that wakes itself would never let go of the P.
@@ -137,7 +154,7 @@ impl Token {
         // SAFETY: it is parked for or cancelled right below.
         let waiter = unsafe { park::prepare() }.into_raw().get();
         debug_assert!(waiter > NOTIFIED);
-        // Release: partner of the Acquire in `notify`, for the waiter.
+        // Release: partner of the Acquire in `take`, for the waiter.
         match self
             .state
             .compare_exchange(EMPTY, waiter, Ordering::Release, Ordering::Relaxed)
@@ -152,14 +169,19 @@ impl Token {
         debug_assert_eq!(state, NOTIFIED);
     }
 
-    /// Asks for another poll. By any waker.
-    fn notify(&self) {
+    /// Asks for another poll. By any waker. Returns the owner's waiter, if it is parked.
+    fn take(&self) -> Option<Waiter> {
         // Release: partner of the Acquires in `wait`. Acquire: partner of the Release there, for
         // the waiter.
         let state = self.state.swap(NOTIFIED, Ordering::AcqRel);
-        if state > NOTIFIED {
-            // SAFETY: `wait` stored it, and the swap took it out: nobody else has it.
-            unsafe { waiter_from(state) }.ready();
+        // SAFETY: `wait` stored it, and the swap took it out: nobody else has it.
+        (state > NOTIFIED).then(|| unsafe { waiter_from(state) })
+    }
+
+    /// As [`take`](Self::take), and wakes the owner.
+    fn notify(&self) {
+        if let Some(waiter) = self.take() {
+            waiter.ready();
         }
     }
 

@@ -12,3 +12,4 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod scope;
 pub(crate) mod system;
+pub(crate) mod waking;

@@ -23,6 +23,8 @@ use mio::Interest;
 use socket2::SockAddr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
+#[cfg(feature = "hyper")]
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::ptr;
@@ -125,23 +127,30 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
 /// Receives.
 #[inline]
 pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
-    recv_with(fd, buf, 0)
+    recv_with(fd, buf.as_mut_ptr(), buf.len(), 0)
+}
+
+/// Receives into memory that need not be initialised; as many bytes of it as are returned are then.
+#[cfg(feature = "hyper")]
+pub(crate) fn recv_uninit(fd: BorrowedFd<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    recv_with(fd, buf.as_mut_ptr().cast(), buf.len(), 0)
 }
 
 /// Receives and leaves the bytes in the socket.
 pub(crate) fn peek(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
-    recv_with(fd, buf, libc::MSG_PEEK)
+    recv_with(fd, buf.as_mut_ptr(), buf.len(), libc::MSG_PEEK)
 }
 
 #[inline]
-fn recv_with(fd: BorrowedFd<'_>, buf: &mut [u8], flags: c_int) -> io::Result<usize> {
-    let len: size_t = buf.len().min(MAX_BYTES);
-    // SAFETY: the kernel writes at most `len` bytes, to a buffer that has them, and no address.
+fn recv_with(fd: BorrowedFd<'_>, buf: *mut u8, len: usize, flags: c_int) -> io::Result<usize> {
+    let len: size_t = len.min(MAX_BYTES);
+    // SAFETY: the kernel writes at most `len` bytes, to a buffer of the callers above that has them, and no
+    // address.
     count(unsafe {
         libc::syscall(
             libc::SYS_recvfrom,
             fd.as_raw_fd(),
-            buf.as_mut_ptr(),
+            buf,
             len,
             flags,
             ptr::null_mut::<c_void>(),
