@@ -1,6 +1,6 @@
 //! hyper on goroutines: HTTP/1.1 and HTTP/2 (with prior knowledge) on one port.
 //!
-//! `cargo run --release --example hyper_server`, then `curl --http2-prior-knowledge http://127.0.0.1:8080/`. A
+//! `cargo run --release --example hyper_server`, then `curl --http2-prior-knowledge http://127.0.0.1:8082/`. A
 //! connection is a goroutine that runs hyper's future with `block_on`; `Compat` makes the stream hyper's, and HTTP/2's
 //! requests are goroutines too (`Executor`). Answers: a line of text at `/`, JSON that comes back at `/echo`, and a
 //! body that is made while it is sent at `/stream`.
@@ -46,7 +46,7 @@ const IDLE: Duration = Duration::from_secs(60);
 #[derive(Parser)]
 struct Args {
     /// Address to listen on; port 0 takes any free port.
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    #[arg(long, default_value = "127.0.0.1:8082")]
     addr: String,
 }
 
