@@ -6,6 +6,7 @@
 //! Each model has mutants next to it: the same with one fence or one step taken away, which must fail.
 //! One that doesn't fail would mean that the model looks at the wrong thing.
 
+mod polls;
 mod turns;
 mod waiting;
 

@@ -174,8 +174,8 @@ impl WaitWord {
         }
     }
 
-    /// Takes the waiter out without an event: its time is up, or it is a poll's that has no turn. It looks at the clock itself, so
-    /// taking it out too early costs a wake-up and nothing else.
+    /// Takes the waiter out without an event: its time is up, or it is a poll's that has no turn. It looks at the
+    /// clock itself, so taking it out too early costs a wake-up and nothing else.
     #[must_use]
     pub(crate) fn expire(&self) -> Option<RawWaiter> {
         let seen = self.0.load(Ordering::Relaxed);

@@ -18,6 +18,8 @@
 //! Rejected: keeping the turn while waiting, see above; a queue of polls, which needs memory per poll and a destructor
 //! of each future to leave it, for what no user of a stream does.
 //!
+//! `models::polls` explores it beside events, operations that park, and `close`.
+//!
 //! A poll is no switch point: what polls it may hold a lock that isn't ours.
 
 use super::{Moved, Turn};
