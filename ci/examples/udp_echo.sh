@@ -24,6 +24,14 @@ stop INT
 
 serve udp_echo --max 100 --receivers 1 --report 0.2
 check "udp_echo: too long is dropped" udp_client limit 100
-check "udp_echo: a report" grep -q '^udp_echo: echoed ' "$server_log"
+# Every 0.2 s there is one; within 10 s.
+reported() {
+    for _ in $(seq 200); do
+        grep -q '^udp_echo: echoed ' "$server_log" && return
+        sleep 0.05
+    done
+    return 1
+}
+check "udp_echo: a report" reported
 stop TERM
 check "udp_echo: what was dropped is counted" grep -qE 'dropped: 1 too long' "$server_log"
